@@ -1,0 +1,103 @@
+"""Typed datasets: samples are dataclasses, datasets are tar shards, and an index is where they are found.
+
+Names are imported when they are first used, so that ``import atdata`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import version as _version
+
+    from atdata_atmosphere import BlobSource as BlobSource  # type: ignore[attr-defined]
+    from atdata_local import S3Source as S3Source  # type: ignore[attr-defined]
+
+    from . import atmosphere as atmosphere
+    from . import errors as errors
+    from . import local as local
+    from . import plugins as plugins
+    from . import promote as promote
+    from . import protocols as protocols
+    from . import schema as schema
+    from .batch import SampleBatch as SampleBatch
+    from .dataset import Dataset as Dataset
+    from .errors import AtdataError as AtdataError
+    from .protocols import AbstractDataStore as AbstractDataStore
+    from .protocols import AbstractIndex as AbstractIndex
+    from .protocols import DataSource as DataSource
+    from .protocols import IndexEntry as IndexEntry
+    from .protocols import Packable as Packable
+    from .sample import DictSample as DictSample
+    from .sample import PackableSample as PackableSample
+    from .sample import packable as packable
+    from .sources.url import URLSource as URLSource
+    from .stream import SampleStream as SampleStream
+    from .write import ShardWriter as ShardWriter
+    from .write import write_samples as write_samples
+
+    __version__ = _version("atdata-core")
+
+_HOME = {
+    "AbstractDataStore": "protocols",
+    "AbstractIndex": "protocols",
+    "AtdataError": "errors",
+    "DataSource": "protocols",
+    "Dataset": "dataset",
+    "DictSample": "sample",
+    "IndexEntry": "protocols",
+    "Packable": "protocols",
+    "PackableSample": "sample",
+    "SampleBatch": "batch",
+    "SampleStream": "stream",
+    "ShardWriter": "write",
+    "URLSource": "sources.url",
+    "packable": "sample",
+    "write_samples": "write",
+}
+_MODULES = {"atmosphere", "errors", "local", "plugins", "promote", "protocols", "schema"}
+_BACKENDS = {"BlobSource": "atdata_atmosphere", "S3Source": "atdata_local"}
+
+# Backends' names are left out: a star import would fail where they are not installed.
+__all__ = [
+    "AbstractDataStore",
+    "AbstractIndex",
+    "AtdataError",
+    "DataSource",
+    "Dataset",
+    "DictSample",
+    "IndexEntry",
+    "Packable",
+    "PackableSample",
+    "SampleBatch",
+    "SampleStream",
+    "ShardWriter",
+    "URLSource",
+    "packable",
+    "write_samples",
+]
+
+if not TYPE_CHECKING:  # checkers know the names above and should report any other
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        if name in _HOME:
+            value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        elif name in _MODULES:
+            value = import_module(f"{__name__}.{name}")
+        elif name in _BACKENDS:
+            from ._facade import backend_attribute
+
+            value = backend_attribute(_BACKENDS[name], name)
+        elif name == "__version__":
+            from importlib.metadata import version
+
+            value = version("atdata-core")
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_HOME, *_MODULES, *_BACKENDS})

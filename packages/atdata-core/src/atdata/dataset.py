@@ -1,0 +1,305 @@
+"""``Dataset``: typed samples in shards."""
+
+from __future__ import annotations
+
+import os
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, overload
+
+from .batch import SampleBatch, type_argument
+from .epoch import Epoch, Shuffle, decoder
+from .errors import MalformedSample, ManifestError, SampleDecodeError
+from .protocols import DataSource
+from .sample import DictSample, PackableSample, plan_of
+from .shard.manifest import ShardFacts, read_manifest
+from .shard.payload import unpack_map
+from .shard.reader import Record
+from .sources import check_source, shard_ids
+from .sources.url import URLSource, local_path
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from .stream import SampleStream
+
+    ST = TypeVar("ST", default=DictSample)
+else:
+    ST = typing.TypeVar("ST")
+
+RT = typing.TypeVar("RT")
+
+
+class _ShardListSource(Protocol):
+    """A data source in its shorter form."""
+
+    @property
+    def shard_list(self) -> list[str]: ...
+
+    def open_shard(self, shard_id: str) -> IO[bytes]: ...
+
+
+Source: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | DataSource | _ShardListSource"
+
+
+class Dataset(Generic[ST]):
+    """Samples of one type in one or more shards. Nothing is read before it is asked for.
+
+    ``Dataset[T](source)`` reads samples as ``T``; without ``[T]`` they are ``DictSample``.
+
+    Args:
+        source: a path or URL, in which brace patterns such as ``data-{000..009}.tar`` stand for many; several of
+            them; or a ``DataSource``.
+        metadata_url: path or URL of a msgpack map that describes the dataset; see ``metadata``.
+        url: the same as ``source``.
+
+    Raises:
+        TypeError: no source, or what is none.
+
+    Examples:
+        >>> import atdata
+        >>> dataset = atdata.Dataset("data-{000..009}.tar")
+        >>> len(dataset.shard_list)
+        10
+    """
+
+    def __init__(
+        self,
+        source: Source | None = None,
+        metadata_url: str | None = None,
+        *,
+        url: str | None = None,
+    ) -> None:
+        given = url if source is None else source
+        if given is None or (source is not None and url is not None):
+            raise TypeError("Dataset takes one source: Dataset[T]('data.tar') or Dataset[T](url='data.tar')")
+        self._source: Any = URLSource(given) if isinstance(given, str | os.PathLike | list | tuple) else given
+        check_source(self._source)
+        self._metadata_url = metadata_url
+        self._sample_type: type[Any] | None = None
+
+    @classmethod
+    def of(cls, sample_type: type[RT], source: Source) -> Dataset[RT]:
+        """``Dataset[sample_type](source)`` for a type that is only known at run time."""
+        dataset: Dataset[RT] = Dataset(source)
+        dataset._sample_type = sample_type
+        return dataset
+
+    @property
+    def sample_type(self) -> type[ST]:
+        """The type of the samples."""
+        if self._sample_type is None:
+            self._sample_type = type_argument(self) or DictSample
+        return typing.cast("type[ST]", self._sample_type)
+
+    @property
+    def batch_type(self) -> type[SampleBatch[ST]]:
+        """The type of the batches, ``SampleBatch[sample_type]``."""
+        return SampleBatch[self.sample_type]  # type: ignore[name-defined]
+
+    @property
+    def source(self) -> Any:
+        """The data source that was given, or the ``URLSource`` made of what was given."""
+        return self._source
+
+    @property
+    def url(self) -> str:
+        """What was given, as one text; for sources that have no URL, their shards' identifiers."""
+        return getattr(self._source, "url", None) or "::".join(self.list_shards())
+
+    def list_shards(self) -> list[str]:
+        """Identifiers of all shards, in order."""
+        return shard_ids(self._source)
+
+    @property
+    def shard_list(self) -> list[str]:
+        """The same as ``list_shards()``."""
+        return self.list_shards()
+
+    @cached_property
+    def metadata(self) -> dict[str, Any] | None:
+        """What ``metadata_url`` holds, read on first use; None without a ``metadata_url``.
+
+        Raises:
+            ShardNotFound: there is nothing at that place.
+            SampleDecodeError: it is not a msgpack map.
+        """
+        if self._metadata_url is None:
+            return None
+        source = URLSource(self._metadata_url)
+        with source.open_shard(source.list_shards()[0]) as stream:
+            data = stream.read()
+        try:
+            return unpack_map(data)
+        except SampleDecodeError as error:
+            raise SampleDecodeError(f"metadata at {self._metadata_url}: {error}") from error
+
+    @overload
+    def ordered(self, batch_size: None = None, *, drop_last: bool = False) -> SampleStream[ST]: ...
+    @overload
+    def ordered(self, batch_size: int, *, drop_last: bool = False) -> SampleStream[SampleBatch[ST]]: ...
+    def ordered(self, batch_size: int | None = None, *, drop_last: bool = False) -> SampleStream[Any]:
+        """The samples in the order of shards and of members in them.
+
+        Args:
+            batch_size: samples per batch; None yields single samples.
+            drop_last: leave out the last batch if it is short.
+
+        Returns:
+            A ``webdataset.DataPipeline`` of samples, or of ``SampleBatch`` with a batch size.
+        """
+        return self._stream(None, batch_size, drop_last)
+
+    @overload
+    def shuffled(
+        self,
+        buffer_shards: int = 100,
+        buffer_samples: int = 10_000,
+        batch_size: None = None,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        initial: int | None = None,
+        drop_last: bool = False,
+    ) -> SampleStream[ST]: ...
+    @overload
+    def shuffled(
+        self,
+        buffer_shards: int = 100,
+        buffer_samples: int = 10_000,
+        *,
+        batch_size: int,
+        seed: int | None = None,
+        epoch: int = 0,
+        initial: int | None = None,
+        drop_last: bool = False,
+    ) -> SampleStream[SampleBatch[ST]]: ...
+    @overload
+    def shuffled(
+        self,
+        buffer_shards: int,
+        buffer_samples: int,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        initial: int | None = None,
+        drop_last: bool = False,
+    ) -> SampleStream[SampleBatch[ST]]: ...
+    def shuffled(
+        self,
+        buffer_shards: int = 100,
+        buffer_samples: int = 10_000,
+        batch_size: int | None = None,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        initial: int | None = None,
+        drop_last: bool = False,
+    ) -> SampleStream[Any]:
+        """The samples in random order: shards are mixed, then samples within a buffer.
+
+        Args:
+            buffer_shards: how many shards are mixed at a time.
+            buffer_samples: how many samples are mixed at a time; more mixes better and takes more memory.
+            batch_size: samples per batch; None yields single samples.
+            seed: with ``epoch`` decides the order, the same on every machine; None gives each pass another.
+            epoch: number of the pass; change it to reshuffle under the same seed.
+            initial: how many samples must be at hand before the first comes out; by default the whole buffer. Less
+                starts sooner and mixes the first samples worse.
+            drop_last: leave out the last batch if it is short.
+
+        Returns:
+            A ``webdataset.DataPipeline`` of samples, or of ``SampleBatch`` with a batch size.
+        """
+        initial = buffer_samples if initial is None else initial
+        for name, value in (
+            ("buffer_shards", buffer_shards),
+            ("buffer_samples", buffer_samples),
+            ("initial", initial),
+        ):
+            if value < 1:
+                raise ValueError(f"{name} is {value}; it must be 1 or more")
+        return self._stream(Shuffle(buffer_shards, buffer_samples, initial, seed, epoch), batch_size, drop_last)
+
+    def _stream(self, shuffle: Shuffle | None, batch_size: int | None, drop_last: bool) -> SampleStream[Any]:
+        from .stream import SampleStream  # webdataset imports torch where that is installed
+
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it must be 1 or more, or None for single samples")
+        if drop_last and batch_size is None:
+            raise ValueError("drop_last needs a batch_size")
+        return SampleStream(Epoch(self._source, self.sample_type, shuffle, batch_size, drop_last))
+
+    def __iter__(self) -> Iterator[ST]:
+        """The samples in order."""
+        return Epoch(self._source, self.sample_type)()
+
+    def head(self, n: int = 5) -> list[ST]:
+        """The first ``n`` samples, or all if there are fewer."""
+        return list(islice(self, n))
+
+    def wrap(self, sample: Mapping[str, Any]) -> ST:
+        """A sample from WebDataset's form of it.
+
+        Args:
+            sample: a dict whose ``msgpack`` entry is the sample's bytes.
+
+        Raises:
+            MalformedSample: it has no ``msgpack`` entry.
+        """
+        return typing.cast(ST, decoder(self.sample_type)(_record(sample, _payload(sample))))
+
+    def wrap_batch(self, batch: Mapping[str, Any]) -> SampleBatch[ST]:
+        """A batch from WebDataset's form of it.
+
+        Args:
+            batch: a dict whose ``msgpack`` entry is a list of samples' bytes.
+
+        Raises:
+            MalformedSample: it has no ``msgpack`` entry.
+        """
+        records = [_record(batch, payload) for payload in _payload(batch)]
+        return SampleBatch[ST].from_records(self.sample_type, records)
+
+    def _facts(self) -> list[ShardFacts] | None:
+        """What manifests know of all shards, or None if one is unknown or has changed since."""
+        facts = []
+        for shard in self.list_shards():
+            path = local_path(shard) if isinstance(self._source, URLSource) else None
+            manifest = read_manifest(path.parent) if path is not None else None
+            entry = manifest.shards.get(Path(path).name) if manifest and path else None
+            if entry is None or path is None or path.stat().st_size != entry.bytes:
+                return None
+            facts.append(entry)
+        return facts
+
+    def __repr__(self) -> str:
+        shards = len(self.list_shards())
+        try:
+            facts = self._facts()
+        except (OSError, ManifestError):
+            facts = None  # a repr shows what it can
+        known = "" if facts is None else f", {sum(entry.samples for entry in facts):,} samples"
+        url = self.url if len(self.url) <= 80 else f"{self.url[:77]}..."
+        text = f"Dataset[{self.sample_type.__name__}]({url!r}: {shards:,} shard{'s'[: shards != 1]}{known}"
+        if issubclass(self.sample_type, PackableSample):
+            fields = plan_of(self.sample_type).fields
+            text += "; " + ", ".join(f"{field.name}: {field.text}" for field in fields)
+        return text + ")"
+
+
+def _payload(sample: Mapping[str, Any]) -> Any:
+    if "msgpack" not in sample:
+        raise MalformedSample(
+            f"Malformed sample: 'msgpack' field not found; it has {', '.join(map(str, sample)) or 'no fields'}"
+        ).at(key=sample.get("__key__"))
+    return sample["msgpack"]
+
+
+def _record(sample: Mapping[str, Any], payload: bytes) -> Record:
+    key, url = sample.get("__key__"), sample.get("__url__")
+    return Record(url if isinstance(url, str) else None, key if isinstance(key, str) else None, None, payload)

@@ -1,0 +1,1 @@
+"""The shard engine: bytes and positions, never sample types."""

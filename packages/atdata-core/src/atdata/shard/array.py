@@ -1,0 +1,188 @@
+"""NumPy arrays as bytes: ``.npy`` both ways, and the compact form of older shards on reading.
+
+The compact form is ``u8 n``, a dtype string of ``n`` bytes such as ``<f4``, ``u8 ndim``, ``ndim`` little-endian
+``i64`` sizes, and the elements in C order.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import math
+import re
+import struct
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import SampleDecodeError, SampleTypeError
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+_MAGIC = b"\x93NUMPY"
+# NumPy's own limit is 10,000 because literal_eval once could crash on more; CPython >= 3.9 raises instead.
+# Wide record dtypes need the room.
+_MAX_HEADER = 1 << 16
+_COMPACT_DTYPE = re.compile(r"[<>|=][a-zA-Z]\d+(\[\w+\])?")
+
+
+class ArrayLayout(NamedTuple):
+    """What an array's header says, and where its elements begin."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    fortran: bool
+    start: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the elements take."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def _check_storable(dtype: np.dtype[Any]) -> None:
+    if dtype.hasobject or dtype.kind == "T":
+        raise SampleTypeError(
+            f"arrays of dtype {dtype} hold Python objects, which are never stored; "
+            "convert first, for example with .astype('U') for text"
+        )
+    if np.lib.format.descr_to_dtype(np.lib.format.dtype_to_descr(dtype)) != dtype:
+        raise SampleTypeError(
+            f"dtype {dtype} cannot be told in a .npy header, so it would come back as another; "
+            "store a .view() of a standard dtype of the same size"
+        )
+
+
+@lru_cache(maxsize=4096)
+def array_header(dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool) -> bytes:
+    """The ``.npy`` header for arrays of this dtype, shape and order.
+
+    Raises:
+        SampleTypeError: the dtype holds Python objects, or is one that ``.npy`` cannot express.
+    """
+    _check_storable(dtype)
+    fields = {
+        "descr": np.lib.format.dtype_to_descr(dtype),
+        "fortran_order": fortran,
+        "shape": shape,
+    }
+    out = io.BytesIO()
+    try:
+        np.lib.format.write_array_header_1_0(out, fields)
+    except (ValueError, UnicodeEncodeError):
+        # Version 1 has no room for it (over 65,535 bytes) or no letters for it (names outside latin-1);
+        # version 3 is version 2 in UTF-8.
+        text = (repr(fields) + "\n").encode()
+        pad = -(12 + len(text)) % 64
+        if len(text) + pad > _MAX_HEADER:
+            raise SampleTypeError(
+                f"a dtype of {len(dtype.names or ())} fields takes {len(text):,} bytes to describe; "
+                f"the limit is {_MAX_HEADER:,}"
+            ) from None
+        text = text[:-1] + b" " * pad + b"\n"
+        return _MAGIC + b"\x03\x00" + struct.pack("<I", len(text)) + text
+    return out.getvalue()
+
+
+def array_parts(value: npt.NDArray[Any] | np.generic) -> tuple[bytes, Buffer]:
+    """An array as ``.npy`` header and element bytes; elements of large contiguous arrays are not copied.
+
+    Raises:
+        SampleTypeError: masked array, or a dtype that cannot be stored.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise SampleTypeError("a masked array would lose its mask; use .filled(value) or two fields")
+    array = np.asarray(value)
+    fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+    header = array_header(array.dtype, array.shape, fortran)
+    if array.nbytes < 4096 or not (fortran or array.flags.c_contiguous):
+        return header, array.tobytes("F" if fortran else "C")
+    return header, (array.T if fortran else array).reshape(-1).view(np.uint8).data
+
+
+def array_to_bytes(value: npt.NDArray[Any] | np.generic) -> bytes:
+    """An array as ``.npy`` bytes, dtype, byte order, shape and C/Fortran order kept.
+
+    Raises:
+        SampleTypeError: object dtype, masked array, or a dtype that ``.npy`` cannot express.
+    """
+    return b"".join(array_parts(value))
+
+
+@lru_cache(maxsize=4096)
+def _parse_npy(header: bytes, start: int) -> ArrayLayout:
+    try:
+        fields = ast.literal_eval(header[start:].decode("latin-1" if header[6] < 3 else "utf-8"))
+        shape, fortran = fields["shape"], fields["fortran_order"]
+        dtype: np.dtype[Any] = np.lib.format.descr_to_dtype(fields["descr"])
+        if len(fields) != 3 or not isinstance(fortran, bool) or not isinstance(shape, tuple):
+            raise ValueError("unexpected entries")
+    except Exception as error:  # literal_eval and NumPy raise half a dozen classes on hostile text
+        raise SampleDecodeError(f"array with an unreadable .npy header: {error}") from error
+    return _checked(ArrayLayout(dtype, shape, fortran, len(header)))
+
+
+@lru_cache(maxsize=4096)
+def _parse_compact(header: bytes) -> ArrayLayout:
+    name = header[1 : 1 + header[0]]
+    try:
+        text = name.decode("ascii")
+        if not _COMPACT_DTYPE.fullmatch(text):
+            raise ValueError("not a dtype string")
+        dtype: np.dtype[Any] = np.dtype(text)
+    except (ValueError, TypeError) as error:
+        raise SampleDecodeError(f"not an array: dtype {name!r} ({error})") from error
+    shape = struct.unpack_from(f"<{header[1 + header[0]]}q", header, 2 + header[0])
+    return _checked(ArrayLayout(dtype, shape, False, len(header)))
+
+
+def _checked(layout: ArrayLayout) -> ArrayLayout:
+    dtype, shape = layout.dtype, layout.shape
+    if dtype.hasobject or dtype.subdtype is not None:
+        raise SampleDecodeError(f"array of dtype {dtype}: refused, object arrays are never read")
+    if len(shape) > 64 or not all(type(n) is int and n >= 0 for n in shape):
+        raise SampleDecodeError(f"array with an impossible shape {shape!r}")
+    return layout
+
+
+def read_layout(data: Buffer) -> ArrayLayout:
+    """Parse an array's header, in either form. Parses are cached by the header's bytes.
+
+    Raises:
+        SampleDecodeError: not an array, truncated, or of a dtype that is refused.
+    """
+    size = len(data)
+    if size >= 10 and data[:6] == _MAGIC:
+        version = data[6]
+        start = 10 if version == 1 else 12
+        if version not in (1, 2, 3):
+            raise SampleDecodeError(f"array in .npy version {version}; versions 1 to 3 are known")
+        stop = start + int.from_bytes(data[8:start], "little")
+        if stop > size or stop - start > _MAX_HEADER:
+            raise SampleDecodeError("array with a truncated or oversized .npy header")
+        layout = _parse_npy(bytes(data[:stop]), start)
+    else:
+        ndim_at = 1 + data[0] if size else 0
+        stop = ndim_at + 1 + 8 * data[ndim_at] if ndim_at < size else size + 1
+        if stop > size:
+            raise SampleDecodeError(f"not an array: {size} bytes with no array header")
+        layout = _parse_compact(bytes(data[:stop]))
+    if layout.nbytes != size - layout.start:
+        raise SampleDecodeError(
+            f"array of shape {layout.shape} and dtype {layout.dtype} needs {layout.nbytes} bytes, "
+            f"found {size - layout.start}"
+        )
+    return layout
+
+
+def bytes_to_array(data: Buffer) -> npt.NDArray[Any]:
+    """The array stored in ``data``, as a writable array that owns its memory.
+
+    Raises:
+        SampleDecodeError: not an array, truncated, or of a dtype that is refused.
+    """
+    dtype, shape, fortran, start = read_layout(data)
+    view: npt.NDArray[Any] = np.ndarray(shape, dtype, buffer=data, offset=start, order="F" if fortran else "C")
+    return view.copy(order="K")

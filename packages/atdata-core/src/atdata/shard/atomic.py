@@ -1,0 +1,147 @@
+"""Files that appear whole or not at all, among racing processes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+from ..errors import ShardExists
+
+_PREFIX = ".atdata-tmp-"
+_LOCK = "lock"
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(fd: int, *, wait: bool) -> None:
+        msvcrt.locking(fd, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+
+    def _sync_folder(folder: Path) -> None:
+        """Windows has no such call; its file systems journal renames."""
+
+else:
+    import fcntl
+
+    def _lock(fd: int, *, wait: bool) -> None:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+    def _sync_folder(folder: Path) -> None:
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+class Staging:
+    """A hidden folder beside the final files, in which they are made.
+
+    It is locked while its owner lives, so that another process can tell a dead owner's from one in use.
+
+    Args:
+        folder: where the files will finally be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._final = folder
+        self._folder = folder / f"{_PREFIX}{secrets.token_hex(8)}"
+        self._folder.mkdir()
+        self._lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        _lock(self._lock, wait=False)
+
+    def create(self, name: str) -> int:
+        """A new file that will be called ``name``, as a descriptor open for writing."""
+        return os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+    def publish(self, name: str, *, overwrite: bool) -> None:
+        """Move a file, which is complete and synced, to its final name.
+
+        Raises:
+            ShardExists: the final name is taken and may not be overwritten.
+        """
+        source, target = self._folder / name, self._final / name
+        if overwrite:
+            os.replace(source, target)
+            return
+        try:
+            # link() refuses a taken name in one step; rename() would replace a racing writer's file
+            os.link(source, target)
+        except FileExistsError:
+            raise exists(target) from None
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                raise
+            if target.exists():  # a file system without hard links
+                raise exists(target) from None
+            os.rename(source, target)
+
+    def sync(self) -> None:
+        """Put the final names on disk."""
+        _sync_folder(self._final)
+
+    def discard(self) -> None:
+        """Remove the folder and what was not published."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def exists(path: Path) -> ShardExists:
+    """The error for a name that is taken."""
+    return ShardExists(f"{path} exists; choose another path, or pass overwrite=True to replace it")
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove what writers that died have left in a folder."""
+    for stale in folder.glob(f"{_PREFIX}*"):
+        try:
+            fd = os.open(stale / _LOCK, os.O_RDWR)
+        except OSError:
+            continue  # just being made, or just being removed
+        try:
+            _lock(fd, wait=False)
+            shutil.rmtree(stale, ignore_errors=True)
+        except OSError:
+            pass  # its owner lives
+        finally:
+            os.close(fd)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file's content in one step. Callers take turns; see ``locked``."""
+    temporary = path.with_name(f"{_PREFIX}{path.name}")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Hold a lock among processes, on a file that is there only while somebody holds or wants it."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(fd, wait=True)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), os.stat(path)):
+                    break
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)  # its last holder removed it while we waited
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows keeps open files
+            os.unlink(path)
+        os.close(fd)

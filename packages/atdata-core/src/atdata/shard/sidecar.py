@@ -1,0 +1,81 @@
+"""Sidecars: where each sample of a shard lies, in a small binary file beside it.
+
+Layout, little-endian: ``ATDINDEX``, u64 bytes of the shard, 32 bytes of its sha-256, u64 number of samples n,
+n x u64 offsets of the samples' bytes, n x u64 their sizes.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+_HEAD = struct.Struct("<8sQ32sQ")
+_MAGIC = b"ATDINDEX"
+
+
+class Sidecar(NamedTuple):
+    """Positions of a shard's samples.
+
+    Attributes:
+        starts: int64 (n,), where each sample's bytes begin, from the start of the shard.
+        sizes: int64 (n,), how many bytes each has.
+    """
+
+    starts: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+
+
+def sidecar_name(shard: str) -> str:
+    """The file name of a shard's sidecar."""
+    return f"{shard}.index"
+
+
+def sidecar_bytes(starts: Sequence[int], sizes: Sequence[int], shard_bytes: int, sha256: bytes) -> bytes:
+    """A sidecar's content."""
+    head = _HEAD.pack(_MAGIC, shard_bytes, sha256, len(starts))
+    return head + np.array([starts, sizes], "<u8").tobytes()
+
+
+def read_sidecar(shard: Path, sha256: str | None = None) -> Sidecar | None:
+    """The sidecar of a shard, or None if there is none that fits it.
+
+    One that belongs to other bytes (the size differs, or the digest differs from ``sha256``) is ignored with a
+    warning: it is a cache.
+
+    Args:
+        shard: the shard's path.
+        sha256: the shard's digest in hex, where the manifest knows it.
+    """
+    path = shard.with_name(sidecar_name(shard.name))
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    reason = _misfit(data, shard.stat().st_size, sha256)
+    if reason is None:
+        table = np.frombuffer(data, "<u8", offset=_HEAD.size).astype(np.int64).reshape(2, -1)
+        starts, sizes = table
+        if (starts >= 0).all() and (sizes >= 0).all() and (starts + sizes <= shard.stat().st_size).all():
+            return Sidecar(starts, sizes)
+        reason = "it points outside the shard"
+    warnings.warn(f"{path} is ignored: {reason}; the shard is scanned instead", stacklevel=2)
+    return None
+
+
+def _misfit(data: bytes, shard_bytes: int, sha256: str | None) -> str | None:
+    if len(data) < _HEAD.size:
+        return "it is truncated"
+    magic, stated_bytes, digest, count = _HEAD.unpack_from(data)
+    if magic != _MAGIC or len(data) != _HEAD.size + 16 * count:
+        return "it is not an atdata sidecar, or is truncated"
+    if stated_bytes != shard_bytes:
+        return f"it is for a shard of {stated_bytes:,} bytes, this one has {shard_bytes:,}"
+    if sha256 is not None and digest.hex() != sha256:
+        return "it is for a shard with another sha-256 than the manifest's"
+    return None

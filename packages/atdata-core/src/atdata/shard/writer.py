@@ -1,0 +1,133 @@
+"""Writing one shard: tar members in, a finished file and its facts out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from array import array
+from collections.abc import Sequence
+
+from .array import Buffer
+from .atomic import Staging
+from .manifest import ShardFacts
+from .reader import SUFFIX
+from .sidecar import sidecar_bytes, sidecar_name
+from .tar import END_OF_ARCHIVE, header, padding
+
+_FLUSH = 1 << 20
+_ZEROS = bytes(512)
+
+
+class ShardFile:
+    """A shard being written, in a staging folder until it is published.
+
+    Args:
+        staging: where it is made.
+        name: its file name.
+        mtime: modification time of every member, whole seconds since 1970.
+    """
+
+    def __init__(self, staging: Staging, name: str, *, mtime: int = 0) -> None:
+        self.name = name
+        self.bytes = 0
+        self._staging = staging
+        self._fd = staging.create(name)
+        self._mtime = mtime
+        self._digest = hashlib.sha256()
+        self._pending: list[Buffer] = []
+        self._pending_bytes = 0
+        self._first_key = ""
+        self._starts = array("Q")
+        self._sizes = array("Q")
+
+    @property
+    def samples(self) -> int:
+        """Samples added so far."""
+        return len(self._starts)
+
+    @staticmethod
+    def member_bytes(key: str, size: int) -> int:
+        """How much a sample of ``size`` bytes adds to a shard."""
+        return len(header(key + SUFFIX, size)) + size + padding(size)
+
+    def add(self, key: str, parts: Sequence[Buffer]) -> None:
+        """Append a sample.
+
+        Args:
+            key: its key.
+            parts: its msgpack bytes, in pieces; they may change after the call.
+        """
+        size = sum(map(len, parts))
+        head = header(key + SUFFIX, size, self._mtime)
+        self._starts.append(self.bytes + len(head))
+        self._sizes.append(size)
+        self._first_key = self._first_key or key
+        self._put((head, *parts, _ZEROS[: padding(size)]))
+        # large parts are the caller's own memory, so they must be out before the caller goes on
+        if self._pending_bytes >= _FLUSH or len(parts) > 1:
+            self._flush()
+
+    def _put(self, parts: Sequence[Buffer]) -> None:
+        added = sum(map(len, parts))
+        self._pending += parts
+        self._pending_bytes += added
+        self.bytes += added
+
+    def _flush(self) -> None:
+        pending = self._pending
+        self._pending, self._pending_bytes = [], 0
+        if len(pending) > 64:
+            pending = [b"".join(pending)]
+        for part in pending:
+            self._digest.update(part)
+        _write_all(self._fd, pending)
+
+    def finish(self) -> None:
+        """End the archive and put it and its sidecar on disk; nothing can be added any more."""
+        self._put((END_OF_ARCHIVE,))
+        self._flush()
+        os.fsync(self._fd)
+        self.close()
+        sidecar = sidecar_bytes(self._starts, self._sizes, self.bytes, self._digest.digest())
+        with open(self._staging.create(sidecar_name(self.name)), "wb") as file:
+            file.write(sidecar)
+
+    def close(self) -> None:
+        """Let go of the file, finished or not."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def facts(self, schema: str | None) -> ShardFacts:
+        """What the manifest records; call after ``finish``."""
+        return ShardFacts(self.name, self.samples, self.bytes, self._digest.hexdigest(), self._first_key, schema)
+
+    def publish(self, *, overwrite: bool) -> None:
+        """Give the shard its final name.
+
+        Raises:
+            ShardExists: the name is taken and may not be overwritten.
+        """
+        self._staging.publish(self.name, overwrite=overwrite)
+        self._staging.publish(sidecar_name(self.name), overwrite=True)
+
+
+if sys.platform == "win32":
+
+    def _write_all(fd: int, parts: Sequence[Buffer]) -> None:
+        rest = memoryview(b"".join(parts))
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+
+else:
+
+    def _write_all(fd: int, parts: Sequence[Buffer]) -> None:
+        """Write buffers one after another, also when the system takes only some of the bytes at once."""
+        rest = [memoryview(part) for part in parts]
+        while rest:
+            written = os.writev(fd, rest[:512])
+            while rest and written >= len(rest[0]):
+                written -= len(rest.pop(0))
+            if written:
+                rest[0] = rest[0][written:]
