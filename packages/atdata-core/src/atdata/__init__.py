@@ -100,4 +100,5 @@ if not TYPE_CHECKING:  # checkers know the names above and should report any oth
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *_HOME, *_MODULES, *_BACKENDS})
+        # without the backends' names: inspect.getmembers would ask for each, installed or not
+        return sorted({*globals(), *_HOME, *_MODULES})
