@@ -10,11 +10,12 @@ from importlib import metadata
 from importlib.metadata import DistributionFinder, MetadataPathFinder
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
 import atdata.plugins as registry
 import atdata_cli
-import pytest
 from atdata_cli.app import app
-from typer.testing import CliRunner
 
 FIXTURES = Path(__file__).parents[2] / "atdata-core" / "tests" / "fixtures" / "plugins"
 

@@ -2,8 +2,9 @@ import subprocess
 import sys
 from importlib import metadata
 
-import atdata_local
 import pytest
+
+import atdata_local
 
 
 def test_version_is_that_of_the_installed_distribution() -> None:

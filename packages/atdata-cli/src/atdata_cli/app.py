@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from atdata import plugins
-from atdata.errors import AtdataError
 from typer.core import TyperGroup
 
+from atdata import plugins
+from atdata.errors import AtdataError
 from atdata_cli.listing import COMMAND, installed_releases, list_plugins, load_command_group, print_error
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final, Literal, TypeAlias
 
 import typer
+
 from atdata import plugins
 
 DISTRIBUTIONS: Final = ("atdata", "atdata-atmosphere", "atdata-cli", "atdata-core", "atdata-local")

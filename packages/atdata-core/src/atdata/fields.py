@@ -346,6 +346,8 @@ def _unwrapped(hint: Any) -> Any:
             hint = hint.__supertype__
         elif sys.version_info >= (3, 12) and isinstance(hint, typing.TypeAliasType):
             hint = hint.__value__
+        elif sys.version_info >= (3, 12) and isinstance(typing.get_origin(hint), typing.TypeAliasType):
+            hint = typing.get_origin(hint).__value__[typing.get_args(hint)]  # NumPy's own NDArray[...]
         else:
             return hint
 

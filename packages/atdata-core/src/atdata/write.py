@@ -318,7 +318,7 @@ def write_samples(
 ) -> Dataset[ST]: ...
 @overload
 def write_samples(
-    samples: Iterable[ST | Mapping[str, Any]],
+    samples: Iterable[object],
     path: str | os.PathLike[str],
     *,
     sample_type: type[ST],

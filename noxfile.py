@@ -1,0 +1,171 @@
+"""Development sessions. Plain `nox` runs what a change passes before it is pushed; `nox -l` lists them all."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+IMPORT_NAMES = {
+    "atdata-core": "atdata",
+    "atdata-local": "atdata_local",
+    "atdata-atmosphere": "atdata_atmosphere",
+    "atdata-cli": "atdata_cli",
+}
+CONSTRAINTS = "constraints.txt"
+EXAMPLES = "docs/examples/requirements.txt"
+# The distribution "atdata" pulls in all others, editable too, as members of its workspace.
+WORKSPACE = ["-e", ".[atmosphere]"]
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+if THIS_PYTHON not in PYTHONS:  # so that the tests never pass by being skipped everywhere
+    PYTHONS.append(THIS_PYTHON)
+
+nox.needs_version = ">=2026.2.9"
+nox.options.sessions = ["lint", "types", "tests", "docs"]
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+
+# The same build tools everywhere, too; uv reads this wherever it builds a distribution.
+os.environ["UV_BUILD_CONSTRAINT"] = str(ROOT / CONSTRAINTS)
+
+# A pyenv shim answers only for the versions that are switched on: switch on all.
+if shutil.which("pyenv") and "PYENV_VERSION" not in os.environ:
+    versions = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True).stdout.split()
+    os.environ["PYENV_VERSION"] = ":".join(v for v in versions if v.rpartition(".")[0] in PYTHONS)
+
+
+def install(session: nox.Session, *what: str) -> None:
+    session.install("-c", CONSTRAINTS, *what)
+
+
+def build(session: nox.Session, *options: str) -> list[Path]:
+    """Build all five distributions into an empty folder and give its files."""
+    out = Path(session.create_tmp(), "dist").resolve()
+    shutil.rmtree(out, ignore_errors=True)
+    session.run("uv", "build", "--quiet", "--all-packages", "--out-dir", str(out), *options)
+    return sorted(out.glob("atdata*"))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format and lint."""
+    install(session, "--group", "lint")
+    session.run("ruff", "format", "--check")
+    session.run("ruff", "check")
+
+
+@nox.session
+@nox.parametrize("installed", ["workspace", "wheels"])
+def types(session: nox.Session, installed: str) -> None:
+    """Check types: of the packages, and of a project that uses them, in the workspace and from wheels."""
+    if installed == "workspace":
+        install(session, *WORKSPACE, "--group", "types")
+        session.run("mypy")
+        session.run("pyright")
+    else:
+        install(session, *map(str, build(session, "--wheel")), "--group", "types")
+    with session.chdir("tests-consumer"):
+        session.run("mypy", ".")
+        session.run("pyright")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Test the packages and the examples."""
+    install(session, *WORKSPACE, "-r", EXAMPLES, "--group", "test")
+    session.run("pytest", "-n", "auto", "packages", "docs/test_examples.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Test the packages with the lowest versions that they say they work with."""
+    session.install("--resolution", "lowest-direct", *WORKSPACE)
+    session.install("--group", "test")
+    session.run("pytest", "-n", "auto", "packages", *session.posargs)
+
+
+@nox.session
+def dist(session: nox.Session) -> None:
+    """Build sdists, wheels from the sdists, and check them; try the core alone, then all together."""
+    files = build(session)
+    wheels = [file for file in files if file.suffix == ".whl"]
+    assert len(files) == 2 * len(wheels) == 2 * (len(IMPORT_NAMES) + 1), files
+    for wheel in wheels:
+        check_contents(wheel)
+
+    (core,) = (str(wheel) for wheel in wheels if wheel.name.startswith("atdata_core-"))
+    install(session, core)
+    session.run("python", "-c", CORE_ALONE)
+    example = ROOT / "docs" / "examples" / "core_only.py"
+    with session.chdir(session.create_tmp()):
+        session.run("python", "-W", "error", str(example))
+
+    install(session, *map(str, wheels))
+    session.run("atdata", "--version")
+    session.run("atdata", "plugins")
+
+
+CORE_ALONE = """
+import sys
+from importlib.util import find_spec
+
+strangers = ["boto3", "redis", "atproto", "pandas", "torch"]
+assert not (found := [name for name in strangers if find_spec(name)]), f"installed with the core: {found}"
+
+import atdata
+
+late = ["webdataset", "boto3", "redis", "atproto", "pydantic", "pandas"]
+assert not (found := [name for name in late if name in sys.modules]), f"imported by atdata: {found}"
+"""
+
+
+def check_contents(wheel: Path) -> None:
+    """A wheel holds its import package, typed and licensed, and nothing else."""
+    names = zipfile.ZipFile(wheel).namelist()
+    (metadata,) = {top for name in names if (top := name.split("/")[0]).endswith(".dist-info")}
+    package = IMPORT_NAMES.get(wheel.name.split("-")[0].replace("_", "-"))  # the distribution "atdata" has none
+    assert f"{metadata}/licenses/LICENSE" in names, f"{wheel.name}: no license"
+    assert package is None or f"{package}/py.typed" in names, f"{wheel.name}: no py.typed"
+    strangers = [name for name in names if name.split("/")[0] not in (metadata, package)]
+    assert not strangers, f"{wheel.name}: {strangers} do not belong there"
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """Test across processes and programs."""
+    install(session, *WORKSPACE, "--group", "test")
+    session.run("pytest", "tests-integration", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run every Python block of the pages, and the examples."""
+    install(session, *WORKSPACE, "-r", EXAMPLES, "--group", "test")
+    session.run("pytest", "-n", "auto", "docs", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks."""
+    install(session, *WORKSPACE)
+    for script in sorted(ROOT.glob("packages/*/benchmarks/*.py")):
+        session.run("python", str(script), *session.posargs)
+
+
+@nox.session
+def constraints(session: nox.Session) -> None:
+    """Write constraints.txt anew from the newest versions."""
+    session.run(
+        *("uv", "pip", "compile", "--quiet", "--upgrade", "--universal", "--python-version", PYTHONS[0]),
+        *("--custom-compile-command", "nox -s constraints", "--no-annotate", "--all-extras", "--group", "dev"),
+        *(f"--no-emit-package={name}" for name in ("atdata", *IMPORT_NAMES)),
+        *("pyproject.toml", *(f"packages/{name}/pyproject.toml" for name in IMPORT_NAMES), EXAMPLES),
+        *("--output-file", CONSTRAINTS),
+    )

@@ -1,0 +1,134 @@
+"""What a user's code sees of atdata's types. Checked by mypy and pyright, never run.
+
+A line with an ignore is a mistake that both must report: an ignore that nothing needs is an error itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import IO, Any, assert_type
+
+import numpy as np
+from numpy.typing import NDArray
+
+import atdata
+from atdata.errors import AtdataError
+
+
+@atdata.packable
+class Digit:
+    image: NDArray[np.uint8]
+    label: int
+    note: str | None = None
+    tags: list[str] = field(default_factory=list[str])
+
+
+@atdata.packable(frozen=True)
+class Point:
+    x: float
+    y: float = 0.0
+
+
+@dataclass
+class Word(atdata.PackableSample):
+    text: str
+
+
+IMAGE = np.zeros((8, 8), np.uint8)
+
+
+def samples() -> None:
+    digit = Digit(image=IMAGE, label=3)
+    assert_type(digit, Digit)
+    assert_type(digit.image, NDArray[np.uint8])
+    assert_type(digit.note, str | None)
+    Digit(IMAGE, 3, "by position")
+    Digit(image=IMAGE)  # type: ignore[call-arg]
+    Digit(image=IMAGE, label="three")  # type: ignore[arg-type]
+    Point(1.0).x = 2.0  # type: ignore[misc]
+
+    word = Word(text="a")
+    assert_type(Word.from_bytes(word.packed), Word)
+    assert_type(word.as_wds, dict[str, Any])
+
+    anything = atdata.DictSample(label=3)
+    assert_type(anything.keys(), list[str])
+    print(anything["label"], anything.label)
+
+
+def writing(rows: Iterator[dict[str, object]]) -> None:
+    assert_type(atdata.write_samples([Digit(image=IMAGE, label=3)], "digits.tar", maxcount=100), atdata.Dataset[Digit])
+    assert_type(atdata.write_samples((Point(float(n)) for n in range(3)), "points.tar"), atdata.Dataset[Point])
+    assert_type(atdata.write_samples(rows, "rows.tar"), atdata.Dataset[atdata.DictSample])
+    assert_type(atdata.write_samples(rows, "rows.tar", sample_type=Digit), atdata.Dataset[Digit])
+    with atdata.ShardWriter[Point]("points.tar", maxsize=1_000_000) as writer:
+        writer.write(Point(1.0))
+        writer.write(Word(text="a"))  # type: ignore[arg-type]
+    assert_type(writer.dataset, atdata.Dataset[Point])
+
+
+def reading() -> None:
+    dataset = atdata.Dataset[Digit]("digits-{000000..000009}.tar")
+    assert_type(dataset.sample_type, type[Digit])
+    assert_type(dataset.batch_type, type[atdata.SampleBatch[Digit]])
+    assert_type(dataset.list_shards(), list[str])
+    assert_type(dataset.head(2), list[Digit])
+    for sample in dataset:
+        assert_type(sample, Digit)
+    for sample in dataset.ordered():
+        assert_type(sample, Digit)
+    for sample in dataset.shuffled(seed=1):
+        assert_type(sample, Digit)
+    assert_type(dataset.ordered(), atdata.SampleStream[Digit])
+    assert_type(dataset.ordered(batch_size=4), atdata.SampleStream[atdata.SampleBatch[Digit]])
+    for batch in dataset.ordered(4, drop_last=True):
+        assert_type(batch, atdata.SampleBatch[Digit])
+    for batch in dataset.shuffled(batch_size=4, epoch=1):
+        assert_type(batch, atdata.SampleBatch[Digit])
+        assert_type(batch[0], Digit)
+        assert_type([sample.label for sample in batch], list[int])
+        print(batch.image.shape, batch["label"])
+        padded, lengths = batch.pad("image", value=0)
+        assert_type(padded, NDArray[Any])
+        assert_type(lengths, NDArray[np.int64])
+    dataset.ordered(batch_size="4")  # type: ignore[call-overload]
+
+    assert_type(atdata.Dataset("digits.tar"), atdata.Dataset[atdata.DictSample])
+    atdata.Dataset(7)  # type: ignore[arg-type]
+
+
+class Memory:
+    """A source as a user writes it."""
+
+    def __init__(self, shards: dict[str, bytes]) -> None:
+        self._shards = shards
+
+    @property
+    def shards(self) -> Iterator[tuple[str, IO[bytes]]]:
+        return ((name, self.open_shard(name)) for name in self._shards)
+
+    def list_shards(self) -> list[str]:
+        return list(self._shards)
+
+    def open_shard(self, shard_id: str) -> IO[bytes]:
+        return BytesIO(self._shards[shard_id])
+
+
+def protocols(index: atdata.AbstractIndex) -> None:
+    source: atdata.DataSource = Memory({})
+    assert_type(atdata.Dataset[Point](source), atdata.Dataset[Point])
+    wrong: atdata.DataSource = "digits.tar"  # type: ignore[assignment]
+    packable: type[atdata.Packable] = Word
+    entry = index.get_dataset("digits")
+    assert_type(entry, atdata.IndexEntry)
+    assert_type(atdata.Dataset[Digit](entry.data_urls), atdata.Dataset[Digit])
+    print(wrong, packable)
+
+
+def errors() -> None:
+    try:
+        reading()
+    except AtdataError as error:
+        print(error)
