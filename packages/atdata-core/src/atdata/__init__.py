@@ -101,4 +101,4 @@ if not TYPE_CHECKING:  # checkers know the names above and should report any oth
 
     def __dir__() -> list[str]:
         # without the backends' names: inspect.getmembers would ask for each, installed or not
-        return sorted({*globals(), *_HOME, *_MODULES})
+        return sorted({*globals(), *_HOME, *_MODULES, "__version__"})

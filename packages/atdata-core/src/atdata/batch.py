@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import AtdataError, FieldMismatch, RaggedBatch, SampleTypeError
-from .fields import Field, found
+from .decode import Piece, field_values, maps, samples, stacked
+from .errors import FieldMismatch, RaggedBatch, SampleTypeError
+from .fields import found
 from .sample import DictSample, PackableSample, plan_of
-from .shard.payload import unpack_map
-from .shard.reader import Record
+from .shard.blocks import Gathered
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -46,20 +47,31 @@ class SampleBatch(Generic[ST]):
 
     def __init__(self, samples: Iterable[ST]) -> None:
         self._samples: Values | None = list(samples)
-        self._records: Sequence[Record] = ()
-        self._maps: list[dict[str, Any]] | None = None
+        self._pieces: Sequence[Piece] = ()
+        self._maps: Sequence[Mapping[str, Any]] | None = None  # of untyped samples
         self._sample_type: type[Any] | None = None
         self._columns: dict[str, Any] = {}
         self._lists: dict[str, Values] = {}
 
     @classmethod
-    def from_records(cls, sample_type: type[ST], records: Sequence[Record]) -> SampleBatch[ST]:
+    def from_pieces(cls, sample_type: type[ST], pieces: Sequence[Piece]) -> SampleBatch[ST]:
         """A batch of stored samples, which are decoded when they are asked for."""
         batch: SampleBatch[ST] = SampleBatch(())
         batch._samples = None
-        batch._records = records
+        batch._pieces = pieces
         batch._sample_type = sample_type
         return batch
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a batch that travels takes its own samples along, not the whole blocks that they lie in
+        own = [
+            Gathered(
+                [bytes(chunk.payload(row)) for row in range(low, high)],
+                [chunk.where(row) for row in range(low, high)],
+            )
+            for chunk, low, high in self._pieces
+        ]
+        return {**self.__dict__, "_maps": None, "_pieces": [Piece(chunk, 0, len(chunk)) for chunk in own]}
 
     @property
     def sample_type(self) -> type[ST]:
@@ -73,8 +85,7 @@ class SampleBatch(Generic[ST]):
     def samples(self) -> Values:
         """The samples one by one, as a list."""
         if self._samples is None:
-            make = self.sample_type.from_data  # type: ignore[attr-defined]
-            self._samples = [self._located(make, i, data) for i, data in enumerate(self._data())]
+            self._samples = [*samples(self.sample_type, self._pieces)]
         return self._samples
 
     def list(self, field: str) -> Values:
@@ -117,7 +128,12 @@ class SampleBatch(Generic[ST]):
         for row, array in enumerate(arrays):
             if array is not None:
                 lengths[row] = array.shape
-        padded = np.full((len(arrays), *lengths.max(axis=0)), value, np.result_type(*{a.dtype for a in given}))
+        dtype = np.result_type(*{array.dtype for array in given})
+        with np.errstate(invalid="ignore"):
+            fill = np.asarray(value).astype(dtype)
+        if not (fill == value or (fill != fill and value != value)):
+            raise ValueError(f"{self._owner}.{field}: arrays of dtype {dtype} cannot be filled with {value!r}")
+        padded = np.full((len(arrays), *lengths.max(axis=0)), fill, dtype)
         for row, array in enumerate(arrays):
             if array is not None:
                 inside: tuple[Any, ...] = (row, *map(slice, array.shape))
@@ -125,8 +141,9 @@ class SampleBatch(Generic[ST]):
         return padded, lengths[:, 0] if ndim == 1 else lengths
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # not ours, or not set yet while unpickling
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if name.startswith("_") or hasattr(type(self), name):
+            # not ours, not set yet while unpickling, or a property that failed: Python's own error says it best
+            return object.__getattribute__(self, name)
         return self._column(name)
 
     @overload
@@ -138,7 +155,7 @@ class SampleBatch(Generic[ST]):
         return self._column(key) if isinstance(key, str) else self.samples[key]
 
     def __len__(self) -> int:
-        return len(self._records) if self._samples is None else len(self._samples)
+        return sum(high - low for _, low, high in self._pieces) if self._samples is None else len(self._samples)
 
     def __iter__(self) -> Iterator[ST]:
         return iter(self.samples)
@@ -160,25 +177,17 @@ class SampleBatch(Generic[ST]):
         if issubclass(self.sample_type, PackableSample):
             return [field.name for field in plan_of(self.sample_type).fields]
         if issubclass(self.sample_type, DictSample):
-            data = self._data() if self._samples is None else self._samples
+            data = self._untyped()
             return [*dict.fromkeys(name for item in data for name in item)]
         return []
 
-    def _data(self) -> Values:
-        """The stored maps; unpacked once, arrays still as bytes."""
+    def _untyped(self) -> Sequence[Any]:
+        """Untyped samples, or the maps that they are stored as."""
+        if self._samples is not None:
+            return self._samples
         if self._maps is None:
-            self._maps = [self._located(unpack_map, i, record.payload) for i, record in enumerate(self._records)]
+            self._maps = maps(self._pieces)
         return self._maps
-
-    def _located(self, step: Any, index: int, *args: Any) -> Any:
-        """Call ``step``; errors learn which stored sample they are about."""
-        try:
-            return step(*args)
-        except AtdataError as error:
-            if self._records:
-                record = self._records[index]
-                error.at(shard=record.shard, key=record.key, offset=record.offset)
-            raise
 
     def _column(self, name: str) -> Any:
         if name not in self._columns:
@@ -186,11 +195,16 @@ class SampleBatch(Generic[ST]):
         return self._columns[name]
 
     def _aggregate(self, name: str) -> Any:
-        values = self.list(name)
         if issubclass(self.sample_type, PackableSample):
             field = plan_of(self.sample_type).by_name.get(name)
             if field is None or field.codec.kind != "array":
-                return values
+                return self.list(name)
+            array = stacked(field, self._pieces) if self._samples is None else None
+            if array is not None:
+                return array
+        values = self.list(name)
+        if issubclass(self.sample_type, PackableSample):
+            pass
         elif not values or not all(isinstance(value, np.ndarray) for value in values):
             return values
         if not values:
@@ -202,7 +216,14 @@ class SampleBatch(Generic[ST]):
                 "and the lengths",
                 field=name,
             )
-        return np.stack(values)
+        try:
+            return np.ascontiguousarray(np.stack(values))
+        except TypeError:  # dtypes that have none in common
+            dtypes = ", ".join(sorted({str(value.dtype) for value in values}))
+            raise RaggedBatch(
+                f"{self._owner}.{name}: arrays of dtypes {dtypes} cannot be stacked; use batch.list({name!r})",
+                field=name,
+            ) from None
 
     def _decode(self, name: str) -> Values:
         if issubclass(self.sample_type, PackableSample):
@@ -216,14 +237,10 @@ class SampleBatch(Generic[ST]):
         field = plan.by_name.get(name)
         if field is None or self._samples is not None:
             return self._attributes(name)
-
-        def value(data: dict[str, Any], field: Field = field) -> Any:
-            return plan.unpack_field(field, data[field.name]) if field.name in data else plan.missing(field)
-
-        return [self._located(value, i, data) for i, data in enumerate(self._data())]
+        return field_values(plan, field, self._pieces)
 
     def _decode_dicts(self, name: str) -> Values:
-        data = self._data() if self._samples is None else self._samples
+        data = self._untyped()
         lacking = [i for i, item in enumerate(data) if name not in item]
         if len(lacking) == len(data):
             raise AttributeError(
@@ -239,7 +256,9 @@ class SampleBatch(Generic[ST]):
     def _attributes(self, name: str) -> Values:
         """Values of what the sample type offers beyond its stored fields: derived fields, properties."""
         known = {field.name for field in _dataclass_fields(self.sample_type)}
-        if name not in known and not isinstance(getattr(self.sample_type, name, None), property):
+        if name not in known and not isinstance(
+            getattr(self.sample_type, name, None), property | functools.cached_property
+        ):
             raise AttributeError(
                 f"{self._owner} has no field {name!r}; it has {', '.join(self._fields()) or sorted(known)}"
             )
@@ -272,6 +291,6 @@ def type_argument(instance: Any) -> type[Any] | None:
         if generic is None or isinstance(typing.get_args(generic)[0], typing.TypeVar):
             return None
     argument = typing.get_args(generic)[0]
-    if not isinstance(argument, type):
+    if not (isinstance(argument, type) and hasattr(argument, "from_data") and hasattr(argument, "packed")):
         raise SampleTypeError(f"{generic} names no sample type; {argument} must be a class made with @atdata.packable")
     return argument

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, overload
 
 from .batch import SampleBatch, type_argument
-from .epoch import Epoch, Shuffle, decoder
-from .errors import MalformedSample, ManifestError, SampleDecodeError
+from .decode import Piece, samples
+from .epoch import Epoch, Shuffle
+from .errors import AtdataError, MalformedSample, SampleDecodeError
 from .protocols import DataSource
 from .sample import DictSample, PackableSample, plan_of
+from .shard.blocks import gather_records
 from .shard.manifest import ShardFacts, read_manifest
 from .shard.payload import unpack_map
 from .shard.reader import Record
@@ -76,7 +79,8 @@ class Dataset(Generic[ST]):
         given = url if source is None else source
         if given is None or (source is not None and url is not None):
             raise TypeError("Dataset takes one source: Dataset[T]('data.tar') or Dataset[T](url='data.tar')")
-        self._source: Any = URLSource(given) if isinstance(given, str | os.PathLike | list | tuple) else given
+        is_source = any(hasattr(given, name) for name in ("open_shard", "list_shards", "shard_list", "shards"))
+        self._source: Any = given if is_source or not isinstance(given, Iterable | os.PathLike) else URLSource(given)
         check_source(self._source)
         self._metadata_url = metadata_url
         self._sample_type: type[Any] | None = None
@@ -216,20 +220,16 @@ class Dataset(Generic[ST]):
             A ``webdataset.DataPipeline`` of samples, or of ``SampleBatch`` with a batch size.
         """
         initial = buffer_samples if initial is None else initial
-        for name, value in (
-            ("buffer_shards", buffer_shards),
-            ("buffer_samples", buffer_samples),
-            ("initial", initial),
-        ):
-            if value < 1:
-                raise ValueError(f"{name} is {value}; it must be 1 or more")
+        for name, value in (("buffer_shards", buffer_shards), ("buffer_samples", buffer_samples), ("initial", initial)):
+            _check_count(name, value)
+        operator.index(epoch if seed is None else seed + epoch)
         return self._stream(Shuffle(buffer_shards, buffer_samples, initial, seed, epoch), batch_size, drop_last)
 
     def _stream(self, shuffle: Shuffle | None, batch_size: int | None, drop_last: bool) -> SampleStream[Any]:
         from .stream import SampleStream  # webdataset imports torch where that is installed
 
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be 1 or more, or None for single samples")
+        if batch_size is not None:
+            _check_count("batch_size", batch_size)
         if drop_last and batch_size is None:
             raise ValueError("drop_last needs a batch_size")
         return SampleStream(Epoch(self._source, self.sample_type, shuffle, batch_size, drop_last))
@@ -251,7 +251,8 @@ class Dataset(Generic[ST]):
         Raises:
             MalformedSample: it has no ``msgpack`` entry.
         """
-        return typing.cast(ST, decoder(self.sample_type)(_record(sample, _payload(sample))))
+        chunk = gather_records([_record(sample, _payload(sample))])
+        return typing.cast(ST, next(samples(self.sample_type, [Piece(chunk, 0, 1)])))
 
     def wrap_batch(self, batch: Mapping[str, Any]) -> SampleBatch[ST]:
         """A batch from WebDataset's form of it.
@@ -262,8 +263,14 @@ class Dataset(Generic[ST]):
         Raises:
             MalformedSample: it has no ``msgpack`` entry.
         """
-        records = [_record(batch, payload) for payload in _payload(batch)]
-        return SampleBatch[ST].from_records(self.sample_type, records)
+        # WebDataset collates keys and URLs into lists, too
+        names = {name: batch[name] for name in ("__key__", "__url__") if isinstance(batch.get(name), list)}
+        records = [
+            _record({name: values[row] for name, values in names.items()}, payload)
+            for row, payload in enumerate(_payload(batch))
+        ]
+        pieces = [Piece(gather_records(records), 0, len(records))] if records else []
+        return SampleBatch[ST].from_pieces(self.sample_type, pieces)
 
     def _facts(self) -> list[ShardFacts] | None:
         """What manifests know of all shards, or None if one is unknown or has changed since."""
@@ -281,7 +288,7 @@ class Dataset(Generic[ST]):
         shards = len(self.list_shards())
         try:
             facts = self._facts()
-        except (OSError, ManifestError):
+        except (OSError, AtdataError):
             facts = None  # a repr shows what it can
         known = "" if facts is None else f", {sum(entry.samples for entry in facts):,} samples"
         url = self.url if len(self.url) <= 80 else f"{self.url[:77]}..."
@@ -290,6 +297,11 @@ class Dataset(Generic[ST]):
             fields = plan_of(self.sample_type).fields
             text += "; " + ", ".join(f"{field.name}: {field.text}" for field in fields)
         return text + ")"
+
+
+def _check_count(name: str, value: int) -> None:
+    if operator.index(value) < 1:
+        raise ValueError(f"{name} is {value}; it must be 1 or more")
 
 
 def _payload(sample: Mapping[str, Any]) -> Any:

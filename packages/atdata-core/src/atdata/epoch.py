@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, TypeVar
+from itertools import islice, repeat
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
 
 from .batch import SampleBatch
+from .decode import Piece, samples
 from .errors import AtdataError
+from .shard.blocks import BlockReader, Chunk, gather_records
+from .shard.gather import Place, gather_places, large_samples
+from .shard.mapped import MappedShard
 from .shard.reader import Record, read_records
 from .sources import open_shards, shard_ids
+from .sources.url import URLSource, local_path
+
+# What is brought together at a time at most, except that it is a whole number of batches
+_GATHER_ROWS, _GATHER_BYTES = 1024, 2 << 20
 
 T = TypeVar("T")
 
@@ -56,68 +66,136 @@ class Epoch:
     drop_last: bool = False
 
     def __call__(self) -> Iterator[Any]:
-        records = self._records()
+        pieces = (Piece(chunk, 0, len(chunk)) for chunk in self._chunks())
         if self.batch_size is None:
-            return map(decoder(self.sample_type), records)
-        return self._batches(records, self.batch_size)
+            return samples(self.sample_type, pieces)
+        return self._batches(pieces, self.batch_size)
 
-    def _records(self) -> Iterator[Record]:
+    def _chunks(self) -> Iterator[Chunk]:
         shards = own_share(shard_ids(self.source))
         if self.shuffle is None:
-            return _read(self.source, shards)
+            return _read_in_order(self.source, shards)
         how = self.shuffle
-        # text seeds are hashed with sha-512: the same on every machine
-        rng = random.Random() if how.seed is None else random.Random(f"{how.seed}:{how.epoch}")
-        order = shuffled(shards, how.shards, how.shards, rng)
-        return shuffled(_read(self.source, order), how.samples, how.initial, rng)
+        picks = Picks(how.seed, how.epoch)
+        order = mixed(shards, how.shards, how.shards, picks)
+        places = mixed(_places(self.source, order), how.samples, how.initial, picks)
+        return _gathered(places, self.batch_size or 1)
 
-    def _batches(self, records: Iterator[Record], size: int) -> Iterator[SampleBatch[Any]]:
-        while batch := list(islice(records, size)):
-            if len(batch) == size or not self.drop_last:
-                yield SampleBatch.from_records(self.sample_type, batch)
+    def _batches(self, pieces: Iterator[Piece], size: int) -> Iterator[SampleBatch[Any]]:
+        batch: list[Piece] = []
+        missing = size
+        for chunk, low, end in pieces:
+            while low < end:
+                high = min(end, low + missing)
+                batch.append(Piece(chunk, low, high))
+                missing -= high - low
+                low = high
+                if not missing:
+                    yield SampleBatch.from_pieces(self.sample_type, batch)
+                    batch, missing = [], size
+        if batch and not self.drop_last:
+            yield SampleBatch.from_pieces(self.sample_type, batch)
 
 
-def _read(source: Any, shards: Iterable[str]) -> Iterator[Record]:
+def _local(source: Any, shard: str) -> Path | None:
+    return local_path(shard) if isinstance(source, URLSource) else None
+
+
+def _read_in_order(source: Any, shards: Iterable[str]) -> Iterator[Chunk]:
+    reader = BlockReader()
     for shard, stream in open_shards(source, shards):
         with contextlib.closing(stream):
-            yield from read_records(stream, shard)
+            path = _local(source, shard)
+            if path is not None and large_samples(stream.fileno()):
+                yield from _gathered(_rows(MappedShard(path, shard)), 1)
+            else:
+                yield from reader.chunks(stream, shard)
 
 
-def decoder(sample_type: type[Any]) -> Callable[[Record], Any]:
-    """What turns a stored sample into one of this type; its errors say where the sample is."""
-    from_bytes = sample_type.from_bytes
+def _rows(shard: MappedShard) -> Iterator[Place]:
+    yield from zip(repeat(shard), range(len(shard)))
+    if shard.fault is not None:
+        raise shard.fault
 
-    def decode(record: Record) -> Any:
+
+def _places(source: Any, shards: Iterable[str]) -> Iterator[Place | Record]:
+    """The samples of shards: where they are, on this machine; else what they are."""
+    for shard, stream in open_shards(source, shards):
+        with contextlib.closing(stream):
+            path = _local(source, shard)
+            yield from _rows(MappedShard(path, shard)) if path is not None else read_records(stream, shard)
+
+
+def _gathered(places: Iterator[Place | Record], batch_size: int) -> Iterator[Chunk]:
+    """Bring samples together, a few batches at a time."""
+    size = batch_size  # at first, so that the first batch comes soon
+    fault: AtdataError | None = None
+    while fault is None:
+        group: list[Place | Record] = []
         try:
-            return from_bytes(record.payload)
+            group.extend(islice(places, size))
         except AtdataError as error:
-            error.at(shard=record.shard, key=record.key, offset=record.offset)
-            raise
+            fault = error  # extend() has kept the samples before it
+        if not group:
+            break
+        chunk = _gather(group)
+        mean = max(1, len(chunk.data) // len(chunk))
+        yield chunk
+        size = batch_size * max(1, min(_GATHER_ROWS, _GATHER_BYTES // mean) // batch_size)
+    if fault is not None:
+        raise fault
 
-    return decode
+
+def _gather(group: list[Place | Record]) -> Chunk:
+    records = [item for item in group if isinstance(item, Record)]
+    if not records:
+        return gather_places(cast("list[Place]", group))
+    if len(records) < len(group):  # a source of local and remote shards
+        records = [item if isinstance(item, Record) else item[0].record(item[1]) for item in group]
+    return gather_records(records)
 
 
 def own_share(shards: Sequence[str]) -> Sequence[str]:
     """The shards that this process should read: all of them, or a DataLoader worker's part."""
-    torch = sys.modules.get("torch")
-    worker = torch.utils.data.get_worker_info() if torch is not None else None
+    loading = sys.modules.get("torch.utils.data")
+    worker = loading.get_worker_info() if loading is not None else None
     return shards if worker is None else shards[worker.id :: worker.num_workers]
 
 
-def shuffled(items: Iterable[T], size: int, initial: int, rng: random.Random) -> Iterator[T]:
+class Picks:
+    """Random numbers that are the same on every machine and in every version, for a seed and an epoch."""
+
+    def __init__(self, seed: int | None, epoch: int) -> None:
+        # any integers will do; SeedSequence takes those from 0 on
+        entropy = None if seed is None else [2 * n if n >= 0 else -2 * n - 1 for n in (seed, epoch)]
+        self._bits = np.random.PCG64(np.random.SeedSequence(entropy))
+
+    def below(self, limit: int, count: int) -> list[int]:
+        """``count`` numbers from 0 to ``limit`` - 1."""
+        numbers: list[int] = (self._bits.random_raw(count) % np.uint64(limit)).tolist()
+        return numbers
+
+    def permutation(self, count: int) -> list[int]:
+        """The numbers from 0 to ``count`` - 1 in random order."""
+        order: list[int] = np.argsort(self._bits.random_raw(count), kind="stable").tolist()
+        return order
+
+
+def mixed(items: Iterable[T], size: int, initial: int, picks: Picks) -> Iterator[T]:
     """Items in random order, mixing up to ``size`` at a time once ``initial`` are at hand."""
-    buffer: list[T] = []
-    initial = min(initial, size)
     source = iter(items)
-    for item in source:
-        buffer.append(item)
-        if len(buffer) < initial:
-            continue
-        # a buffer that starts small grows while items come out
-        if len(buffer) < size:
-            buffer.extend(islice(source, 1))
-        pick = rng.randrange(len(buffer))
+    buffer = list(islice(source, min(initial, size)))
+    while len(buffer) < size:  # a buffer that starts small grows while items come out
+        more = list(islice(source, 2))
+        if not more:
+            break
+        buffer += more
+        pick = picks.below(len(buffer), 1)[0]
         buffer[pick], buffer[-1] = buffer[-1], buffer[pick]
         yield buffer.pop()
-    rng.shuffle(buffer)
-    yield from buffer
+    while more := list(islice(source, _GATHER_ROWS)):
+        for item, pick in zip(more, picks.below(len(buffer), len(more)), strict=True):
+            yield buffer[pick]
+            buffer[pick] = item
+    for pick in picks.permutation(len(buffer)):
+        yield buffer[pick]

@@ -80,6 +80,10 @@ class ShardPermissionError(AtdataError, PermissionError):
     """A shard exists and may not be read."""
 
 
+class ShardUnreadable(AtdataError, OSError):
+    """A shard cannot be opened or read to its end: the network, the server, a command, or what is no plain file."""
+
+
 class ShardExists(AtdataError, FileExistsError):
     """A shard would be written over another."""
 

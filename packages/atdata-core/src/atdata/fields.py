@@ -5,22 +5,25 @@ A plan is made once per class, on first use, and every later step (packing, unpa
 
 from __future__ import annotations
 
-import collections.abc
+import builtins
+import contextlib
 import dataclasses
+import inspect
+import itertools
 import sys
-import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any
 
-import numpy as np
-
+from .codecs import Codec, Kind, WrongValue, codec_of, found
 from .errors import FieldMismatch, SampleDecodeError, SampleTypeError
-from .shard.array import Buffer, array_to_bytes, bytes_to_array
+from .shard.array import Buffer
 from .shard.payload import bin_parts, join_parts, map_head, pack_value
 
-Kind: TypeAlias = Literal["array", "bool", "int", "float", "str", "bytes", "list", "dict", "any"]
+__all__ = ["Codec", "Field", "Plan", "found", "keep_local_hints", "make_plan"]
+
+_HINTS = "__atdata_hints__"
 
 # Equal samples should be equal bytes up to the first field whose length varies: fixed sizes come first, so a
 # batch of like samples has its arrays at one stride.
@@ -29,30 +32,6 @@ _WRITE_ORDER: dict[Kind, int] = {
     for rank, kinds in enumerate([("array",), ("float", "bool"), ("int",), ("str", "bytes"), ("list", "dict", "any")])
     for kind in typing.cast("tuple[Kind, ...]", kinds)
 }
-
-
-class _Wrong(Exception):
-    """A value is not of the declared type; the field that holds it is named further up."""
-
-
-class Codec(NamedTuple):
-    """How values of one annotation are stored.
-
-    Attributes:
-        kind: what it is in the stored map.
-        text: the annotation in words, for messages.
-        pack: value -> what msgpack stores; raises when the value is of another type.
-        unpack: what msgpack stored -> value; raises likewise.
-        dtype: dtype that an array annotation names, or None.
-        item: codec of a list's items, or None.
-    """
-
-    kind: Kind
-    text: str
-    pack: Callable[[Any], Any]
-    unpack: Callable[[Any], Any]
-    dtype: np.dtype[Any] | None = None
-    item: Codec | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,6 +76,7 @@ class Plan:
         fields: the stored fields in the order of the class.
         by_name: the same by name.
         stored: the same in the order they are written.
+        arrays: those that hold an array.
         head: first bytes of the stored map.
         plain: whether an instance can be made by filling ``__dict__``: nothing runs on construction that could tell.
     """
@@ -105,6 +85,7 @@ class Plan:
     fields: tuple[Field, ...]
     by_name: Mapping[str, Field]
     stored: tuple[Field, ...]
+    arrays: tuple[Field, ...]
     head: bytes
     plain: bool
 
@@ -117,15 +98,16 @@ class Plan:
         parts: list[Buffer] = []
         for field in self.stored:
             value = getattr(sample, field.name)
+            codec = field.codec
             try:
                 if value is None and field.optional:
                     parts.append(field.head + b"\xc0")
-                elif field.codec.kind == "array":
-                    head, data = bin_parts(field.codec.pack(value))
+                elif codec.kind == "array":
+                    head, data = bin_parts(codec.pack(value))
                     parts += (field.head + head, data)
                 else:
-                    parts.append(field.head + pack_value(field.codec.pack(value)))
-            except _Wrong as wrong:
+                    parts.append(field.head + pack_value(codec.pack(value)))
+            except WrongValue as wrong:
                 raise SampleTypeError(self._mismatch(field, value, wrong), field=field.name) from None
             except SampleTypeError as error:
                 message = f"{self.owner}.{field.name}: {error}"
@@ -143,13 +125,13 @@ class Plan:
             return None
         try:
             return field.codec.unpack(value)
-        except _Wrong as wrong:
+        except WrongValue as wrong:
             raise FieldMismatch(self._mismatch(field, value, wrong), field=field.name) from None
         except SampleDecodeError as error:
             message = f"{self.owner}.{field.name}: {error}"
             raise SampleDecodeError(message, field=field.name) from error
 
-    def _mismatch(self, field: Field, value: object, wrong: _Wrong) -> str:
+    def _mismatch(self, field: Field, value: object, wrong: WrongValue) -> str:
         what = f"{self.owner}.{field.name}: expected {field.text}, found {found(value)}"
         return f"{what} ({wrong})" if str(wrong) else what
 
@@ -183,287 +165,100 @@ class Plan:
         return values
 
 
-def found(value: object) -> str:
-    """What a value is, in words, for messages."""
-    if isinstance(value, np.ndarray):
-        return f"array of dtype {value.dtype} and shape {value.shape}"
-    return "None" if value is None else type(value).__name__
-
-
-# ---------------------------------------------------------------------------------------------- values
-
-
-def _exactly(kind: type, *also: type) -> Callable[[Any], Any]:
-    """Pass values of exactly ``kind``; convert those of the ``also`` types."""
-
-    def convert(value: Any) -> Any:
-        if type(value) is kind:
-            return value
-        if isinstance(value, also):
-            try:
-                return kind(value)
-            except OverflowError:
-                raise _Wrong from None
-        raise _Wrong
-
-    return convert
-
-
-def _primitive(kind: Kind, base: type, *also: type) -> Codec:
-    convert = _exactly(base, *also)
-    return Codec(kind, kind, convert, convert)
-
-
-_PRIMITIVES: dict[type, Codec] = {
-    bool: _primitive("bool", bool, np.bool_),
-    int: _primitive("int", int, int, np.integer, np.bool_),
-    float: _primitive("float", float, float, int, np.floating, np.integer),
-    str: _primitive("str", str, str),
-    bytes: _primitive("bytes", bytes, bytes, bytearray, memoryview),
-}
-_ANY = Codec("any", "Any", lambda value: value, lambda value: value)
-
-
-def _pack_array(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value
-    raise _Wrong
-
-
-def _unpack_array(value: Any) -> Any:
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes_to_array(value)
-    if isinstance(value, np.ndarray):
-        return value
-    raise _Wrong
-
-
-def _array(hint: Any) -> Codec:
-    args = typing.get_args(hint)
-    scalar = next(iter(typing.get_args(args[1])), None) if len(args) == 2 else None
-    dtype = np.dtype(scalar) if scalar in np.sctypeDict.values() else None
-    text = "NDArray" if dtype is None else f"NDArray[{dtype}]"
-    return Codec("array", text, _pack_array, _unpack_array, dtype)
-
-
-def _numpy_scalar(kind: type[np.generic]) -> Codec | None:
-    families: list[tuple[type, type]] = [
-        (np.bool_, bool),
-        (np.integer, int),
-        (np.floating, float),
-        (np.str_, str),
-        (np.bytes_, bytes),
-    ]
-    base = next((base for family, base in families if issubclass(kind, family)), None)
-    # no msgpack number is as wide as a long double
-    if base is None or kind is np.longdouble or kind not in np.sctypeDict.values():
-        return None
-    plain = _PRIMITIVES[base]
-
-    def unpack(value: Any) -> Any:
-        try:
-            return kind(plain.unpack(value))
-        except OverflowError:  # 300 for an int8
-            raise _Wrong from None
-
-    return Codec(plain.kind, kind.__name__, lambda value: unpack(value).item(), unpack)
-
-
-def _each(step: Callable[[Any], Any], plain: type | None, value: Any) -> list[Any]:
-    """Apply ``step`` to every item; lists whose items all are of exactly ``plain`` need no step."""
-    if plain is not None and set(map(type, value)) <= {plain}:
-        return value if type(value) is list else list(value)
-    done = []
-    for position, item in enumerate(value):
-        try:
-            done.append(step(item))
-        except _Wrong as wrong:
-            raise _Wrong(f"item {position} is {found(item)}" + (f", {wrong}" if str(wrong) else "")) from None
-    return done
-
-
-def _sequence(text: str, item: Codec, build: type[list[Any]] | type[tuple[Any, ...]]) -> Codec:
-    plain = next((base for base, codec in _PRIMITIVES.items() if codec is item), None)
-
-    def pack(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return _each(item.pack, plain, value)
-        raise _Wrong
-
-    def unpack(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return build(_each(item.unpack, plain, value))
-        raise _Wrong
-
-    return Codec("list", text, pack, unpack, item=item)
-
-
-def _mapping(text: str, item: Codec) -> Codec:
-    def through(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def convert(value: Any) -> Any:
-            if isinstance(value, Mapping):
-                return dict(zip(value, _each(step, None, value.values()), strict=True))
-            raise _Wrong
-
-        return convert
-
-    return Codec("dict", text, through(item.pack), through(item.unpack))
-
-
-def _choice(text: str, values: tuple[Any, ...]) -> Codec | None:
-    base = type(values[0])
-    if base not in _PRIMITIVES or any(type(value) is not base for value in values):
-        return None
-    plain = _PRIMITIVES[base]
-
-    def convert(value: Any) -> Any:
-        if plain.pack(value) in values:
-            return value
-        raise _Wrong(repr(value))
-
-    return Codec(plain.kind, text, convert, convert)
-
-
-# ----------------------------------------------------------------------------------------- annotations
-
-_LISTS = (list, collections.abc.Sequence, collections.abc.MutableSequence)
-_DICTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
-
-
-def describe(hint: Any) -> str:
-    """An annotation in words."""
-    if isinstance(hint, type) and not typing.get_args(hint):
-        return hint.__name__
-    return str(hint).replace("typing.", "").replace("collections.abc.", "")
-
-
-def _unwrapped(hint: Any) -> Any:
-    """The type inside ``Annotated``, ``Final``, ``NewType`` and ``type X = ...`` aliases."""
-    while True:
-        if typing.get_origin(hint) in (typing.Annotated, typing.Final):
-            hint = typing.get_args(hint)[0]
-        elif isinstance(hint, typing.NewType):
-            hint = hint.__supertype__
-        elif sys.version_info >= (3, 12) and isinstance(hint, typing.TypeAliasType):
-            hint = hint.__value__
-        elif sys.version_info >= (3, 12) and isinstance(typing.get_origin(hint), typing.TypeAliasType):
-            hint = typing.get_origin(hint).__value__[typing.get_args(hint)]  # NumPy's own NDArray[...]
-        else:
-            return hint
-
-
-def codec_of(hint: Any) -> tuple[Codec, bool]:
-    """The codec of an annotation, and whether it allows None.
+def make_plan(cls: Any, plain: bool) -> Plan:
+    """The plan of a dataclass.
 
     Raises:
-        SampleTypeError: values of this annotation cannot be stored.
-    """
-    hint = _unwrapped(hint)
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        members = list(map(_unwrapped, typing.get_args(hint)))
-        others = [member for member in members if member is not types.NoneType]
-        optional = len(others) < len(members)
-        if len(others) == 1:
-            codec, inner = codec_of(others[0])
-            return codec, optional or inner
-        kinds = [codec_of(member)[0] for member in others]
-        if any(codec.kind == "array" for codec in kinds):
-            raise SampleTypeError("a union of an array and something else reads back ambiguously")
-        return _ANY._replace(text=" | ".join(codec.text for codec in kinds)), optional
-    single = _codec_of_one(hint)
-    if single is None:
-        advice = (
-            "; nested dataclasses are not supported, move their fields into this class"
-            if dataclasses.is_dataclass(hint)
-            else ""
-        )
-        raise SampleTypeError(
-            f"values of type {describe(hint)} cannot be stored{advice}. Supported: str, int, float, bool, "
-            "bytes, NDArray, NumPy numbers, list, tuple, dict, Literal, Any, and each with | None"
-        )
-    return single, hint in (Any, object, None, types.NoneType)
-
-
-def _nested(hint: Any) -> Codec:
-    """The codec of an item of a list, tuple or dict."""
-    codec, optional = codec_of(hint)
-    pack, unpack = codec.pack, codec.unpack
-    if codec.kind == "array":
-        codec = codec._replace(pack=lambda value: array_to_bytes(pack(value)))
-        pack = codec.pack
-    if not optional or codec.kind == "any":
-        return codec
-    return codec._replace(
-        text=f"{codec.text} | None",
-        pack=lambda value: None if value is None else pack(value),
-        unpack=lambda value: None if value is None else unpack(value),
-    )
-
-
-def _codec_of_one(hint: Any) -> Codec | None:
-    origin, args = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if hint in (Any, object, None, types.NoneType) or isinstance(hint, typing.TypeVar):
-        return _ANY
-    if origin is Literal:
-        return _choice(describe(hint), args)
-    if not isinstance(origin, type):
-        return None
-    if origin in _PRIMITIVES:
-        return _PRIMITIVES[origin]
-    if origin is np.ndarray:
-        return _array(hint)
-    if issubclass(origin, np.generic):
-        return _numpy_scalar(origin)
-    if origin in _LISTS:
-        item = _nested(args[0]) if args else _ANY
-        return _sequence(f"list[{item.text}]" if args else "list", item, list)
-    if origin is tuple:
-        variadic = len(args) == 2 and args[1] is Ellipsis
-        if variadic or len(set(args)) == 1:
-            item = _nested(args[0])
-        else:
-            for arg in args:
-                _nested(arg)  # refuses what cannot be stored
-            item = _ANY
-        return _sequence(describe(hint), item, tuple)
-    if origin in _DICTS or typing.is_typeddict(origin):
-        item = _nested(args[1]) if len(args) == 2 else _ANY
-        return _mapping(describe(hint), item)
-    return None
-
-
-def make_plan(cls: type, hints: Mapping[str, Any], plain: bool) -> Plan:
-    """The plan of a dataclass, from its resolved annotations.
-
-    Raises:
-        SampleTypeError: a field that cannot be stored; names it.
+        SampleTypeError: a field that cannot be stored; names it. Its cause is a NameError or an AttributeError where
+            an annotation names what is not defined, or not yet.
     """
     owner = cls.__name__
-    fields = []
-    for item in dataclasses.fields(cls):
-        if not item.init:
-            continue  # derived on construction, so it need not travel
-        try:
-            codec, optional = codec_of(hints[item.name])
-        except SampleTypeError as error:
-            raise SampleTypeError(f"{owner}.{item.name}: {error}", field=item.name) from None
-        head = pack_value(item.name)
-        fields.append(
-            Field(
-                item.name,
-                hints[item.name],
-                optional,
-                codec,
-                item.default,
-                item.default_factory,
-                head,
-            )
-        )
+    stored = dataclasses.fields(cls)
+    for name, item in cls.__dataclass_fields__.items():
+        if item not in stored and _is_initvar(cls, item):
+            raise SampleTypeError(f"{owner}.{name}: an InitVar is not kept, so it cannot be restored", field=name)
+    # what is derived on construction need not travel
+    fields = [_field(cls, item) for item in stored if item.init]
     return Plan(
         owner,
         tuple(fields),
         {field.name: field for field in fields},
         tuple(sorted(fields, key=lambda field: _WRITE_ORDER[field.codec.kind])),
+        tuple(field for field in fields if field.codec.kind == "array"),
         map_head(len(fields)),
         plain,
     )
+
+
+def _is_initvar(cls: type, item: dataclasses.Field[Any]) -> bool:
+    with contextlib.suppress(NameError, AttributeError):  # a ClassVar may name anything
+        hint = _hint(cls, item)
+        return hint is dataclasses.InitVar or isinstance(hint, dataclasses.InitVar)
+    return False
+
+
+def _field(cls: type, item: dataclasses.Field[Any]) -> Field:
+    where = f"{cls.__name__}.{item.name}"
+    try:
+        hint = _hint(cls, item)
+        codec, optional = codec_of(hint)
+    except SampleTypeError as error:
+        raise SampleTypeError(f"{where}: {error}", field=item.name) from None
+    except NameError as error:
+        message = f"{where}: the annotation names {error.name!r}, which is not defined where the class is; define"
+        raise SampleTypeError(f"{message} or import it at module level", field=item.name) from error
+    except RecursionError:
+        raise SampleTypeError(f"{where}: the type holds itself; use dict, list or Any", field=item.name) from None
+    except Exception as error:  # text may be any expression
+        message = f"{where}: the annotation {item.type!r} cannot be read: {error}"
+        raise SampleTypeError(message, field=item.name) from error
+    return Field(item.name, hint, optional, codec, item.default, item.default_factory, pack_value(item.name))
+
+
+# ----------------------------------------------------------------------------------------- annotations
+
+
+def _hint(cls: type, item: dataclasses.Field[Any]) -> Any:
+    """The resolved annotation of a field, with the names that are known where it was declared."""
+    declared = next(
+        base for base in reversed(cls.__mro__) if vars(base).get("__dataclass_fields__", {}).get(item.name) is item
+    )
+    kept = vars(declared).get(_HINTS, {})
+    return kept[item.name] if item.name in kept else _resolved(declared, item.type, {})
+
+
+def keep_local_hints(cls: type) -> None:
+    """Resolve annotations that can only be resolved now: with names of the functions around the class statement."""
+    for base in cls.__mro__:
+        names = {} if _HINTS in vars(base) else _local_names(base)
+        if not names:
+            continue
+        hints = {}
+        for name, annotation in inspect.get_annotations(base).items():
+            with contextlib.suppress(Exception):  # perhaps a name that comes later; told on first use
+                hints[name] = _resolved(base, annotation, names)
+        setattr(base, _HINTS, hints)
+
+
+def _local_names(cls: type) -> dict[str, Any]:
+    """What is defined in the functions that the class statement stands in, as far as these are running."""
+    around = cls.__qualname__.split(".<locals>.")[:-1]
+    functions = {*itertools.accumulate(around, "{}.<locals>.{}".format)}
+    names: dict[str, Any] = {}
+    frame = inspect.currentframe() if functions else None
+    while frame is not None:
+        if frame.f_code.co_qualname in functions and frame.f_globals.get("__name__") == cls.__module__:
+            names = {**frame.f_locals, **names}
+        frame = frame.f_back
+    return names
+
+
+def _resolved(cls: type, annotation: Any, local_names: Mapping[str, Any]) -> Any:
+    """An annotation from the body of a class, evaluated if it is text."""
+    module = sys.modules.get(cls.__module__)
+    parameters = {parameter.__name__: parameter for parameter in getattr(cls, "__type_params__", ())}
+    # The body comes last: a default that is named as a type must not hide that type
+    scopes = (vars(cls), vars(builtins), vars(module) if module else {}, parameters, local_names)
+    names = {name: value for scope in scopes for name, value in scope.items()}
+    stand_in = type(cls.__name__, (), {"__annotations__": {"it": annotation}})
+    return typing.get_type_hints(stand_in, names, {}, include_extras=True)["it"]

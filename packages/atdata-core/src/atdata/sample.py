@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import types
-import typing
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar, dataclass_transform, overload
 
 import numpy as np
 
+from ._rebuild import calling_post_init, made_by_dataclass, move_class_cell, with_base
 from .errors import SampleTypeError
-from .fields import Plan, make_plan
-from .shard.array import array_to_bytes
+from .fields import Plan, keep_local_hints, make_plan
+from .shard.array import Buffer
 from .shard.keys import new_key
-from .shard.payload import pack_value, unpack_map
+from .shard.payload import bin_parts, map_head, pack_value, unpack_map
 
 T = TypeVar("T")
 
 _PLAN = "__atdata_plan__"
-_HINTS = "__atdata_hints__"
-# Modules that stand between a class statement and our hook when a class is rebuilt on the way
-_REBUILDERS = {__name__, "dataclasses", "types"}
 
 
 class PackableSample:
@@ -39,42 +36,18 @@ class PackableSample:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # dataclass() leaves alone what a class body defines, and its own == fails on arrays
-        if "__eq__" not in cls.__dict__:
-            cls.__eq__ = _equal  # type: ignore[method-assign]
-        if "__repr__" not in cls.__dict__:
-            cls.__repr__ = _repr  # type: ignore[method-assign]
-        hints = _local_hints(cls)
-        if hints is not None:
-            setattr(cls, _HINTS, hints)
+        _prepare(cls)
 
     def __post_init__(self) -> None:
         self._ensure_good()
 
     def _ensure_good(self) -> None:
         """Turn bytes in array fields into arrays: such bytes are always a stored array."""
-        for field in plan_of(type(self)).fields:
-            if field.codec.kind == "array":
-                value = getattr(self, field.name)
-                if isinstance(value, bytes | bytearray | memoryview):
-                    array = plan_of(type(self)).unpack_field(field, value)
-                    object.__setattr__(self, field.name, array)
-
-    @classmethod
-    def _is_plain(cls) -> bool:
-        """Whether making an instance runs no code of the user's, so that filling ``__dict__`` equals calling it."""
-        params: Any = cls.__dict__["__dataclass_params__"]
-        fields = _fields(cls)
-        return (
-            bool(params.init)
-            and all(field.init for field in fields)
-            and cls.__post_init__ is PackableSample.__post_init__
-            and cls._ensure_good is PackableSample._ensure_good
-            and cls.__new__ is object.__new__
-            and (bool(params.frozen) or cls.__setattr__ is object.__setattr__)
-            and not any(base.__dict__.get("__slots__") for base in cls.__mro__)
-            and not any(hasattr(inspect.getattr_static(cls, field.name, None), "__set__") for field in fields)
-        )
+        plan = plan_of(type(self))
+        for field in plan.arrays:
+            value = getattr(self, field.name)
+            if isinstance(value, (bytes, bytearray, memoryview)):
+                object.__setattr__(self, field.name, plan.unpack_field(field, value))
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
@@ -119,8 +92,49 @@ class PackableSample:
         return {"__key__": new_key(), "msgpack": self.packed}
 
 
+_MEMBERS = {name for name in vars(PackableSample) if not name.startswith("__")}
+
+
 def _fields(cls: Any) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(cls)
+
+
+def _prepare(cls: type[Any]) -> None:
+    """What a sample class needs before ``dataclass()`` looks at it; again for a class that is made anew from it."""
+    inherited = (vars(base).get("__dataclass_fields__", ()) for base in cls.__mro__[1:])
+    for name in itertools.chain(inspect.get_annotations(cls), *inherited):
+        if name in _MEMBERS:
+            raise SampleTypeError(
+                f"{cls.__name__}.{name}: every sample has a member {name!r}; give the field another name", field=name
+            )
+    for name, option, make in (("__eq__", "eq", _equality), ("__repr__", "repr", _representation)):
+        own = vars(cls).get(name)
+        if own is not None and not _replaceable(own):
+            continue
+        # dataclass() leaves alone what a class has, and its own == fails on arrays
+        if _option(cls, option, True):
+            setattr(cls, name, make(cls))
+        elif own is not None:
+            delattr(cls, name)
+            if option == "eq" and vars(cls).get("__hash__", make) is None:
+                del cls.__hash__  # Python takes it from classes made with a comparison
+    keep_local_hints(cls)
+
+
+def _is_plain(cls: Any) -> bool:
+    """Whether making an instance runs no code of the user's, so that filling ``__dict__`` equals calling it."""
+    fields = _fields(cls)
+    return (
+        made_by_dataclass(vars(cls).get("__init__"))
+        and all(field.init for field in fields)
+        and cls.__post_init__ is PackableSample.__post_init__
+        and cls._ensure_good is PackableSample._ensure_good
+        and cls.__new__ is object.__new__
+        and type(cls).__call__ is type.__call__
+        and (cls.__dict__["__dataclass_params__"].frozen or cls.__setattr__ is object.__setattr__)
+        and cls.__dictoffset__ != 0
+        and not any(hasattr(inspect.getattr_static(cls, field.name, None), "__set__") for field in fields)
+    )
 
 
 def plan_of(cls: type) -> Plan:
@@ -134,50 +148,45 @@ def plan_of(cls: type) -> Plan:
         return plan
     if not issubclass(cls, PackableSample) or "__dataclass_params__" not in cls.__dict__:
         raise SampleTypeError(f"{cls.__name__} is not a sample type; put @atdata.packable above its class statement")
-    hints = dict(getattr(cls, _HINTS, {}))
-    missing = {field.name for field in _fields(cls)} - hints.keys()
-    if missing:
-        try:
-            hints |= typing.get_type_hints(cls, include_extras=True)
-        except NameError as error:
-            raise SampleTypeError(
-                f"{cls.__name__}: an annotation names {error.name!r}, which is not defined where the class is; "
-                "define or import it at module level"
-            ) from error
-    for name, hint in hints.items():
-        if isinstance(hint, dataclasses.InitVar):
-            raise SampleTypeError(f"{cls.__name__}.{name}: an InitVar is not kept, so it cannot be restored")
-    plan = make_plan(cls, hints, cls._is_plain())  # pyright: ignore[reportPrivateUsage]
+    plan = make_plan(cls, _is_plain(cls))
     setattr(cls, _PLAN, plan)
     return plan
 
 
-def _local_hints(cls: type) -> dict[str, Any] | None:
-    """Annotations resolved with the names of the function that the class statement stands in.
-
-    Only there are local names at hand; None where they are not needed or do not suffice.
-    """
-    if not any(isinstance(hint, str) for hint in inspect.get_annotations(cls).values()):
-        return None
-    frame = inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__") in _REBUILDERS:
-        frame = frame.f_back
-    if frame is None or frame.f_locals is frame.f_globals:
-        return None
-    try:
-        return typing.get_type_hints(cls, localns=dict(frame.f_locals), include_extras=True)
-    except NameError:
-        return None  # a forward reference: resolved on first use
+def _option(cls: type, name: str, default: bool) -> bool:
+    """A dataclass option of the class itself, ``default`` where ``dataclass()`` has not been applied."""
+    return getattr(vars(cls).get("__dataclass_params__"), name, default)
 
 
-def _equal(self: Any, other: Any) -> Any:
-    if type(self) is not type(other):
-        return NotImplemented
-    if not self.__dataclass_params__.eq:
-        return NotImplemented  # @dataclass(eq=False): Python falls back to identity
-    return all(
-        values_equal(getattr(self, field.name), getattr(other, field.name)) for field in _fields(self) if field.compare
-    )
+def _replaceable(method: Any) -> bool:
+    """Whether ``dataclass()`` or this module made the method, not the author of the class."""
+    method = inspect.unwrap(method)
+    return made_by_dataclass(method) or getattr(method, "__module__", None) == __name__
+
+
+def _equality(cls: type[Any]) -> Callable[[Any, Any], Any]:
+    def __eq__(self: Any, other: Any) -> Any:
+        if not _option(cls, "eq", False):
+            return super(cls, self).__eq__(other)
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(
+            values_equal(getattr(self, field.name), getattr(other, field.name))
+            for field in _fields(self)
+            if field.compare
+        )
+
+    return __eq__
+
+
+def _representation(cls: type[Any]) -> Callable[[Any], str]:
+    def __repr__(self: Any) -> str:
+        if not _option(cls, "repr", False):
+            return str(super(cls, self).__repr__())
+        shown = (f"{field.name}={short_repr(getattr(self, field.name))}" for field in _fields(self) if field.repr)
+        return f"{type(self).__qualname__}({', '.join(shown)})"
+
+    return __repr__
 
 
 def values_equal(a: Any, b: Any) -> bool:
@@ -200,13 +209,6 @@ def _arrays_equal(a: Any, b: Any) -> bool:
         return bool(np.array_equal(a, b, equal_nan=True))
     # record dtypes may hold NaN in any field; their bytes decide
     return bool(np.array_equal(a, b)) or (a.dtype.names is not None and a.tobytes() == b.tobytes())
-
-
-def _repr(self: Any) -> str:
-    if not self.__dataclass_params__.repr:
-        return object.__repr__(self)
-    shown = (f"{field.name}={short_repr(getattr(self, field.name))}" for field in _fields(self) if field.repr)
-    return f"{type(self).__qualname__}({', '.join(shown)})"
 
 
 def short_repr(value: object) -> str:
@@ -260,39 +262,27 @@ def packable(cls: type[Any] | None = None, /, **options: Any) -> Any:
         True
     """
 
-    def decorate(cls: type[Any]) -> type[Any]:
-        made = dataclasses.dataclass(**options)(_with_base(cls))
+    def decorate(cls: type[Any]) -> Any:
+        made: Any = cls if issubclass(cls, PackableSample) else with_base(cls, PackableSample)
+        _prepare(made)
+        if "__dataclass_params__" not in vars(made):
+            made = dataclasses.dataclass(**options)(made)
+        elif options:
+            raise SampleTypeError(f"{cls.__name__} is a dataclass already; give its options to @dataclass")
+        elif "__init__" in vars(made):
+            made.__init__ = calling_post_init(made.__init__)
+        if made is not cls:
+            move_class_cell(cls, made)
         try:
             plan_of(made)
         except SampleTypeError as error:
-            if not isinstance(error.__cause__, NameError):  # a forward reference may resolve later
+            if not isinstance(error.__cause__, NameError | AttributeError):  # those may resolve later
                 raise
         return made
 
     if cls is not None and not inspect.isclass(cls):
         raise SampleTypeError(f"@packable decorates classes, not {type(cls).__name__}")
     return decorate if cls is None else decorate(cls)
-
-
-def _with_base(cls: type[Any]) -> type[Any]:
-    """The same class with ``PackableSample`` behind its own bases."""
-    if issubclass(cls, PackableSample):
-        return cls
-    bases = tuple(base for base in cls.__bases__ if base is not object)
-    body = {name: value for name, value in cls.__dict__.items() if name not in ("__dict__", "__weakref__")}
-    made = types.new_class(
-        cls.__name__,
-        (*bases, PackableSample),
-        {"metaclass": type(cls)},
-        lambda namespace: namespace.update(body),
-    )
-    # super() without arguments finds its class through this cell, which the compiler tied to the class we replace
-    for value in body.values():
-        for function in (value, *(getattr(value, name, None) for name in ("__func__", "fget", "fset"))):
-            if inspect.isfunction(function) and "__class__" in function.__code__.co_freevars:
-                cells = function.__closure__ or ()
-                cells[function.__code__.co_freevars.index("__class__")].cell_contents = made
-    return made
 
 
 class DictSample:
@@ -331,14 +321,16 @@ class DictSample:
         Raises:
             SampleTypeError: a value that cannot be stored; names the field.
         """
-        data = {}
+        parts: list[Buffer] = [map_head(len(self._data))]
         for name, value in self._data.items():
+            if type(name) is not str:
+                raise SampleTypeError(f"DictSample: names of fields are text; found {name!r}")
             try:
-                data[name] = array_to_bytes(value) if isinstance(value, np.ndarray) else value
-                pack_value(data[name])
+                parts.append(pack_value(name))
+                parts += bin_parts(value) if isinstance(value, np.ndarray) else (pack_value(value),)
             except SampleTypeError as error:
                 raise SampleTypeError(f"DictSample.{name}: {error}", field=name) from error
-        return pack_value(data)
+        return b"".join(parts)
 
     @property
     def as_wds(self) -> dict[str, Any]:
@@ -370,15 +362,17 @@ class DictSample:
             try:
                 return self._data[name]
             except KeyError:
-                pass
-            raise AttributeError(f"no field {name!r}; this sample has {', '.join(self._data) or 'none'}")
+                raise AttributeError(self._lacks(name)) from None
         raise AttributeError(name)
 
     def __getitem__(self, key: str) -> Any:
         try:
             return self._data[key]
         except KeyError:
-            raise KeyError(f"no field {key!r}; this sample has {', '.join(self._data)}") from None
+            raise KeyError(self._lacks(key)) from None
+
+    def _lacks(self, name: object) -> str:
+        return f"no field {name!r}; this sample has {', '.join(map(str, self._data)) or 'none'}"
 
     def __contains__(self, key: object) -> bool:
         return key in self._data

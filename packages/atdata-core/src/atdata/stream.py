@@ -18,6 +18,8 @@ class SampleStream(DataPipeline, Generic[T_co]):  # type: ignore[misc]
     """
 
     def __iter__(self) -> Iterator[T_co]:
+        if len(self.pipeline) == 1 and self.repetitions == 1:
+            return cast("Iterator[T_co]", self.pipeline[0]())  # nothing to add to what the stage yields
         return cast("Iterator[T_co]", super().__iter__())
 
     def compose(self, *args: Any) -> SampleStream[Any]:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
 from .dataset import Dataset
 from .errors import EmptyDataset, SampleTypeError
+from .naming import ShardNames
 from .sample import DictSample, PackableSample, plan_of
 from .schema import schema_cid, schema_of
 from .shard.array import Buffer
-from .shard.atomic import Staging, exists, remove_stale
+from .shard.atomic import Staging, exists
 from .shard.keys import new_key
-from .shard.manifest import merge_into_manifest, own_manifest
+from .shard.manifest import manifest_lock, merge_into_manifest, own_manifest
+from .shard.reader import SUFFIX, group_of
 from .shard.sidecar import sidecar_name
 from .shard.tar import END_OF_ARCHIVE
 from .shard.writer import ShardFile
-from .sources.url import URLSource, scheme_of
 
 ST = TypeVar("ST")
-
-_NUMBER = re.compile(r"%0?(\d*)d")
 
 
 class ShardWriter(Generic[ST]):
@@ -62,7 +60,7 @@ class ShardWriter(Generic[ST]):
         for name, value in (("maxcount", maxcount), ("maxsize", maxsize)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; it must be 1 or more")
-        self._pattern = _pattern(path, numbered=maxcount is not None or maxsize is not None)
+        self._names = ShardNames.of(path, numbered=maxcount is not None or maxsize is not None)
         self._sample_type: type[Any] | None = sample_type
         self._maxcount = maxcount
         self._maxsize = maxsize
@@ -71,13 +69,14 @@ class ShardWriter(Generic[ST]):
         self._shards: list[ShardFile] = []
         self._keys: set[str] = set()
         self._dataset: Dataset[ST] | None = None
+        self._failure: BaseException | None = None
         self._closed = False
-        self._folder = self._pattern.parent
-        self._folder.mkdir(parents=True, exist_ok=True)
-        own_manifest(self._folder)  # better refused now than after an hour of writing
+        folder = self._names.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        own_manifest(folder)  # better refused now than after an hour of writing
         self._check_free(0)
-        remove_stale(self._folder)
-        self._staging = Staging(self._folder)
+        self._staging = Staging(folder)
+        self._background = ThreadPoolExecutor(1, "atdata-writer")
 
     @property
     def dataset(self) -> Dataset[ST]:
@@ -104,17 +103,20 @@ class ShardWriter(Generic[ST]):
         """
         if self._closed:
             raise ValueError("the writer is closed")
+        if key is not None:
+            _check_key(key)
         typed = self._typed(sample)
         parts: Sequence[Buffer] = (
             plan_of(type(typed)).pack(typed) if isinstance(typed, PackableSample) else (typed.packed,)
         )
-        shard = self._shard_for(key or "0" * 32, sum(map(len, parts)))
-        if key is not None:
-            _check_key(key)
-            if key in self._keys:
-                raise ValueError(f"shard {shard.name} already has a sample with the key {key!r}")
-            self._keys.add(key)
-        shard.add(key if key is not None else new_key(), parts)
+        try:
+            shard = self._shard_for(key, parts)
+            shard.add(key if key is not None else new_key(), parts)
+        except OSError as error:
+            # a shard may hold half a sample now, so nothing can come of it
+            self._failure = error
+            self.abort()
+            raise
 
     def _typed(self, sample: Any) -> Any:
         if isinstance(sample, Mapping):
@@ -139,28 +141,33 @@ class ShardWriter(Generic[ST]):
             )
         return sample
 
-    def _shard_for(self, key: str, size: int) -> ShardFile:
+    def _shard_for(self, key: str | None, parts: Sequence[Buffer]) -> ShardFile:
         """The shard that the next sample goes into."""
-        if self._shards:
-            shard = self._shards[-1]
-            grown = shard.bytes + shard.member_bytes(key, size) + len(END_OF_ARCHIVE)
-            full = shard.samples == self._maxcount or (self._maxsize is not None and grown > self._maxsize)
-            if not full:
-                return shard
-            shard.finish()
-        self._check_free(len(self._shards))
-        self._keys.clear()
-        name = self._path(len(self._shards)).name
-        self._shards.append(ShardFile(self._staging, name, mtime=self._mtime))
-        return self._shards[-1]
+        shard = self._shards[-1] if self._shards else None
+        if shard is None or self._full(shard, key, parts):
+            if shard is not None:
+                shard.finish()
+            number = len(self._shards)
+            self._check_free(number)
+            self._keys.clear()
+            shard = ShardFile(self._staging, self._names.path(number).name, self._background, mtime=self._mtime)
+            self._shards.append(shard)
+        if key is not None:
+            if key in self._keys:
+                raise ValueError(f"shard {shard.name} already has a sample with the key {key!r}")
+            self._keys.add(key)
+        return shard
 
-    def _path(self, number: int) -> Path:
-        if not _NUMBER.search(self._pattern.name):
-            return self._pattern
-        return self._pattern.with_name(self._pattern.name % number)
+    def _full(self, shard: ShardFile, key: str | None, parts: Sequence[Buffer]) -> bool:
+        if shard.samples == self._maxcount:
+            return True
+        if self._maxsize is None:
+            return False
+        added = shard.member_bytes(key or "0" * 32, sum(map(len, parts)))
+        return shard.bytes + added + len(END_OF_ARCHIVE) > self._maxsize
 
     def _check_free(self, number: int) -> None:
-        path = self._path(number)
+        path = self._names.path(number)
         if path.exists() and not self._overwrite:
             raise exists(path)
 
@@ -169,15 +176,17 @@ class ShardWriter(Generic[ST]):
 
         Raises:
             EmptyDataset: no sample was written.
+            ValueError: an earlier write met a fault of the disk.
             ShardExists: another writer took a name meanwhile.
         """
+        if self._failure is not None:
+            raise ValueError("nothing was written, since an earlier write failed") from self._failure
         if self._closed:
             return
         try:
             if not self._shards:
-                raise EmptyDataset(
-                    f"no samples, so nothing was written to {self._path(0)}; is the iterable used up already?"
-                )
+                path = self._names.path(0)
+                raise EmptyDataset(f"no samples, so nothing was written to {path}; is the iterable used up already?")
             self._shards[-1].finish()
             self._publish()
         finally:
@@ -188,49 +197,39 @@ class ShardWriter(Generic[ST]):
         schemas = _schemas(self._sample_type)
         schema = next(iter(schemas), None)
         facts = [shard.facts(schema) for shard in self._shards]
-        named: list[ShardFile] = []
-        try:
-            for shard in self._shards:
-                shard.publish(overwrite=self._overwrite)
-                named.append(shard)
-        except BaseException:
-            # names that were free become free again; what was overwritten is gone either way
-            for shard in named if not self._overwrite else []:
-                self._remove(shard.name)
-            raise
-        removed = self._remove_leftovers() if self._overwrite else []
-        self._staging.sync()
-        merge_into_manifest(self._folder, facts, schemas, remove=removed)
-        self._dataset = Dataset.of(self._sample_type, URLSource(self._written()))
-
-    def _written(self) -> str | list[Path]:
-        """The written shards as a brace pattern where that says the same, else one by one."""
-        names = [shard.name for shard in self._shards]
-        number = _NUMBER.search(self._pattern.name)
-        if len(names) > 1 and number is not None:
-            ends = f"{{{number[0] % 0}..{number[0] % (len(names) - 1)}}}"
-            pattern = self._pattern.with_name(self._pattern.name.replace(number[0], ends))
-            if URLSource(str(pattern)).list_shards() == [str(self._folder / name) for name in names]:
-                return str(pattern)
-        return [self._folder / name for name in names]
+        with manifest_lock(self._names.folder):
+            named: list[ShardFile] = []
+            try:
+                for shard in self._shards:
+                    shard.publish(overwrite=self._overwrite)
+                    named.append(shard)
+            except BaseException:
+                # names that were free become free again; what was overwritten is gone either way
+                for shard in named if not self._overwrite else []:
+                    self._remove(shard.name)
+                raise
+            removed = self._remove_leftovers() if self._overwrite else []
+            self._staging.sync()
+            merge_into_manifest(self._names.folder, facts, schemas, remove=removed)
+        self._dataset = Dataset.of(self._sample_type, self._names.source(len(self._shards)))
 
     def _remove_leftovers(self) -> list[str]:
         """Remove numbered shards of an older, longer dataset that was overwritten."""
         removed: list[str] = []
-        path = self._path(len(self._shards))
-        while path != self._pattern and path.exists():
-            self._remove(path.name)
-            removed.append(path.name)
-            path = self._path(len(self._shards) + len(removed))
+        if self._names.width is not None:
+            while (path := self._names.path(len(self._shards) + len(removed))).exists():
+                self._remove(path.name)
+                removed.append(path.name)
         return removed
 
     def _remove(self, name: str) -> None:
         for gone in (name, sidecar_name(name)):
-            (self._folder / gone).unlink(missing_ok=True)
+            (self._names.folder / gone).unlink(missing_ok=True)
 
     def abort(self) -> None:
         """Drop everything that has no final name yet."""
         self._closed = True
+        self._background.shutdown(cancel_futures=True)
         for shard in self._shards:
             shard.close()
         self._staging.discard()
@@ -251,35 +250,22 @@ class ShardWriter(Generic[ST]):
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
-        return f"ShardWriter({str(self._pattern)!r}: {state}, {self.samples:,} samples)"
-
-
-def _pattern(path: str | os.PathLike[str], *, numbered: bool) -> Path:
-    """Where shards go, with ``%06d`` in the name if there may be several."""
-    text = os.fspath(path)
-    if scheme_of(text):
-        raise ValueError(f"{text!r} is a URL; shards are written to a folder, and a store puts them elsewhere")
-    if "{" in text and isinstance(path, str):
-        raise ValueError(f"{text!r} is a pattern for reading; to write numbered shards use 'data-%06d.tar'")
-    target = Path(path)
-    if text.endswith(("/", os.sep)) or target.is_dir() or not target.suffix:
-        return target / "shard-%06d.tar"
-    if target.suffix != ".tar":
-        raise ValueError(f"{text!r}: shards are plain tar files, named .tar; compressed ones cannot be read at random")
-    if _NUMBER.search(target.name):
-        if len(_NUMBER.findall(target.name)) > 1 or "%" in _NUMBER.sub("", target.name):
-            raise ValueError(f"{text!r}: a name holds one number, such as %06d, and no other %")
-        return target
-    return target.with_name(f"{target.stem}-%06d.tar") if numbered else target
+        return f"ShardWriter({str(self._names.path(0))!r}: {state}, {self.samples:,} samples)"
 
 
 def _check_key(key: str) -> None:
     """Refuse keys that do not come back as they went in."""
-    base = key.rpartition("/")[2]
-    if not base or "." in key or "\0" in key or key.startswith(("/", "__")):
+    if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"a key is text; found {key!r:.100}")
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the key {key!r} is not text that UTF-8 can hold") from None
+    misread = "." in key.rpartition("/")[2] or group_of(key + SUFFIX) is None
+    if misread or "\0" in key or key.startswith(("/", "__")) or ".." in key.split("/"):
         raise ValueError(
-            f"{key!r} is no key that WebDataset reads back: it must not be empty, hold a dot or NUL, start with "
-            "'/' or '__', or end with '/'"
+            f"{key!r} is no key that every reader takes: it must be a relative path without '..' or NUL whose last part "
+            "is not empty and has no dot, and must not start with '__'"
         )
 
 

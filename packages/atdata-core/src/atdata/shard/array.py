@@ -42,19 +42,6 @@ class ArrayLayout(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def _check_storable(dtype: np.dtype[Any]) -> None:
-    if dtype.hasobject or dtype.kind == "T":
-        raise SampleTypeError(
-            f"arrays of dtype {dtype} hold Python objects, which are never stored; "
-            "convert first, for example with .astype('U') for text"
-        )
-    if np.lib.format.descr_to_dtype(np.lib.format.dtype_to_descr(dtype)) != dtype:
-        raise SampleTypeError(
-            f"dtype {dtype} cannot be told in a .npy header, so it would come back as another; "
-            "store a .view() of a standard dtype of the same size"
-        )
-
-
 @lru_cache(maxsize=4096)
 def array_header(dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool) -> bytes:
     """The ``.npy`` header for arrays of this dtype, shape and order.
@@ -62,12 +49,27 @@ def array_header(dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool) ->
     Raises:
         SampleTypeError: the dtype holds Python objects, or is one that ``.npy`` cannot express.
     """
-    _check_storable(dtype)
-    fields = {
-        "descr": np.lib.format.dtype_to_descr(dtype),
-        "fortran_order": fortran,
-        "shape": shape,
-    }
+    if dtype.hasobject or dtype.kind == "T":
+        raise SampleTypeError(
+            f"arrays of dtype {dtype} hold Python objects, which are never stored; "
+            "convert first, for example with .astype('U') for text"
+        )
+    try:
+        header = _npy_header(dtype, shape, fortran)
+        told = _parse_npy(header, 10 if header[6] == 1 else 12).dtype
+    except (ValueError, SampleDecodeError):  # fields that overlap, are out of order, or are named by objects
+        told = None
+    if told != dtype:
+        raise SampleTypeError(
+            f"dtype {str(dtype):.100} cannot be told in a .npy header, so it would come back as another; "
+            "store a .view() of a standard dtype of the same size"
+        )
+    return header
+
+
+def _npy_header(dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool) -> bytes:
+    descr = np.lib.format.dtype_to_descr(dtype)
+    fields = {"descr": descr, "fortran_order": fortran, "shape": shape}
     out = io.BytesIO()
     try:
         np.lib.format.write_array_header_1_0(out, fields)
@@ -140,33 +142,44 @@ def _parse_compact(header: bytes) -> ArrayLayout:
 
 def _checked(layout: ArrayLayout) -> ArrayLayout:
     dtype, shape = layout.dtype, layout.shape
-    if dtype.hasobject or dtype.subdtype is not None:
-        raise SampleDecodeError(f"array of dtype {dtype}: refused, object arrays are never read")
-    if len(shape) > 64 or not all(type(n) is int and n >= 0 for n in shape):
-        raise SampleDecodeError(f"array with an impossible shape {shape!r}")
+    # elements of no bytes could be any number of them
+    if dtype.hasobject or dtype.subdtype is not None or dtype.itemsize == 0:
+        raise SampleDecodeError(f"array of dtype {dtype}: only dtypes of a fixed size without objects are read")
+    if len(shape) > 64 or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape) or layout.nbytes >= 1 << 63:
+        raise SampleDecodeError("array with an impossible shape")
+    if layout.nbytes == 0:
+        try:
+            np.empty(shape, dtype)  # NumPy has limits of its own, also where there is nothing to hold
+        except ValueError as error:
+            raise SampleDecodeError(f"array of shape {shape}: {error}") from error
     return layout
 
 
-def read_layout(data: Buffer) -> ArrayLayout:
+def read_layout(data: Buffer, size: int | None = None) -> ArrayLayout:
     """Parse an array's header, in either form. Parses are cached by the header's bytes.
+
+    Args:
+        data: the array's bytes, or as many as hold its header.
+        size: how many bytes it has in all, if ``data`` is not all of them.
 
     Raises:
         SampleDecodeError: not an array, truncated, or of a dtype that is refused.
     """
-    size = len(data)
-    if size >= 10 and data[:6] == _MAGIC:
+    given = len(data)
+    size = given if size is None else size
+    if given >= 10 and data[:6] == _MAGIC:
         version = data[6]
         start = 10 if version == 1 else 12
         if version not in (1, 2, 3):
             raise SampleDecodeError(f"array in .npy version {version}; versions 1 to 3 are known")
         stop = start + int.from_bytes(data[8:start], "little")
-        if stop > size or stop - start > _MAX_HEADER:
+        if stop > given or stop - start > _MAX_HEADER:
             raise SampleDecodeError("array with a truncated or oversized .npy header")
         layout = _parse_npy(bytes(data[:stop]), start)
     else:
-        ndim_at = 1 + data[0] if size else 0
-        stop = ndim_at + 1 + 8 * data[ndim_at] if ndim_at < size else size + 1
-        if stop > size:
+        ndim_at = 1 + data[0] if given else 0
+        stop = ndim_at + 1 + 8 * data[ndim_at] if ndim_at < given else given + 1
+        if stop > given:
             raise SampleDecodeError(f"not an array: {size} bytes with no array header")
         layout = _parse_compact(bytes(data[:stop]))
     if layout.nbytes != size - layout.start:
@@ -186,3 +199,35 @@ def bytes_to_array(data: Buffer) -> npt.NDArray[Any]:
     dtype, shape, fortran, start = read_layout(data)
     view: npt.NDArray[Any] = np.ndarray(shape, dtype, buffer=data, offset=start, order="F" if fortran else "C")
     return view.copy(order="K")
+
+
+_SHAPE = b"'shape': ("
+
+
+def vector_lengths(headers: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64] | None:
+    """Lengths of one-dimensional arrays from all their headers at once; None if these need a closer look.
+
+    Args:
+        headers: uint8 (n, width), headers of one width that differ at most in the length.
+    """
+    first = headers[0].tobytes()
+    if first[:6] != _MAGIC:
+        # compact form with ndim 1: all but the last 8 bytes are the same
+        if first[1 + first[0]] != 1 or (headers[:, :-8] != headers[0, :-8]).any():
+            return None
+        return np.ascontiguousarray(headers[:, -8:]).view("<i8").ravel().astype(np.int64)
+    digits_at = first.find(_SHAPE) + len(_SHAPE)
+    if digits_at < len(_SHAPE) or (headers[:, :digits_at] != headers[0, :digits_at]).any():
+        return None
+    text = headers[:, digits_at:]
+    counts = (text[:, :12] == ord(",")).argmax(axis=1)
+    lengths = np.empty(len(headers), np.int64)
+    for count in np.flatnonzero(np.bincount(counts)).tolist():
+        rows = counts == count
+        digits = text[rows, :count] - np.uint8(ord("0"))
+        # what NumPy writes behind the length: anything else is looked at more closely
+        rest = np.frombuffer(b",), }".ljust(text.shape[1] - count - 1) + b"\n", np.uint8)
+        if count == 0 or (digits > 9).any() or (text[rows, count:] != rest).any():
+            return None
+        lengths[rows] = digits.astype(np.int64) @ (10 ** np.arange(count - 1, -1, -1, dtype=np.int64))
+    return lengths

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import IO
 
 from ..errors import ShardExists
 
@@ -51,13 +52,19 @@ class Staging:
     def __init__(self, folder: Path) -> None:
         self._final = folder
         self._folder = folder / f"{_PREFIX}{secrets.token_hex(8)}"
-        self._folder.mkdir()
-        self._lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        _lock(self._lock, wait=False)
+        with locked(folder / ".atdata.lock"):  # nobody sweeps while a folder is not locked yet
+            _remove_stale(folder)
+            self._folder.mkdir()
+            self._lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            _lock(self._lock, wait=False)
 
     def create(self, name: str) -> int:
         """A new file that will be called ``name``, as a descriptor open for writing."""
         return os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file that was made here, for reading."""
+        return open(self._folder / name, "rb", buffering=0)
 
     def publish(self, name: str, *, overwrite: bool) -> None:
         """Move a file, which is complete and synced, to its final name.
@@ -98,13 +105,16 @@ def exists(path: Path) -> ShardExists:
     return ShardExists(f"{path} exists; choose another path, or pass overwrite=True to replace it")
 
 
-def remove_stale(folder: Path) -> None:
+def _remove_stale(folder: Path) -> None:
     """Remove what writers that died have left in a folder."""
-    for stale in folder.glob(f"{_PREFIX}*"):
+    for stale in folder.glob(f"{_PREFIX}*/"):
         try:
             fd = os.open(stale / _LOCK, os.O_RDWR)
+        except FileNotFoundError:
+            shutil.rmtree(stale, ignore_errors=True)  # died before it could lock
+            continue
         except OSError:
-            continue  # just being made, or just being removed
+            continue  # not ours to judge
         try:
             _lock(fd, wait=False)
             shutil.rmtree(stale, ignore_errors=True)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SampleDecodeError
-from .array import ArrayLayout, bytes_to_array, read_layout
-from .payload import map_head, unpack_map
+from .array import ArrayLayout, bytes_to_array, read_layout, vector_lengths
+from .payload import map_head, pack_value, unpack_map
 from .scan import Bytes, Positions, gather, windows
 
 # Rows of at least this many bytes are copied one by one, which then costs less than indexing
@@ -74,11 +74,32 @@ class Dense:
     def arrays(self, low: int, high: int) -> list[npt.NDArray[Any]]:
         """Arrays ``low`` to ``high``, each in memory of its own."""
         dtype, shape, fortran, _ = self.layout
+        if self._step is not None and shape and not fortran:
+            start = int(self._starts[low])
+            inner = np.ndarray(shape, dtype, self._data, start).strides
+            view = np.ndarray((high - low, *shape), dtype, self._data, start, (self._step, *inner))
+            return [*map(np.ndarray.copy, view)]
         order: Literal["F", "C"] = "F" if fortran else "C"
         return [
             np.ndarray(shape, dtype, self._data, start, order=order).copy(order="K")
             for start in self._starts[low:high].tolist()
         ]
+
+
+class Vectors:
+    """An array field of one-dimensional arrays that differ in length only."""
+
+    def __init__(self, data: Bytes, dtype: np.dtype[Any], starts: Positions, lengths: Positions) -> None:
+        self._data = data
+        self._dtype = dtype
+        self._starts = starts
+        self._lengths = lengths
+
+    def arrays(self, low: int, high: int) -> list[npt.NDArray[Any]]:
+        """Arrays ``low`` to ``high``, each in memory of its own."""
+        data, dtype, make = self._data, self._dtype, np.ndarray
+        spans = zip(self._starts[low:high].tolist(), self._lengths[low:high].tolist(), strict=True)
+        return [make(length, dtype, data, start).copy() for start, length in spans]
 
 
 class Columns:
@@ -88,18 +109,25 @@ class Columns:
         data: uint8, the buffer.
         starts: int64 (n,), where each sample's map begins.
         sizes: int64 (n,), its bytes.
+        cut: an array field whose elements are not in the buffer, and how many bytes they are; None if all is there.
     """
 
-    def __init__(self, data: Bytes, starts: Positions, sizes: Positions) -> None:
+    def __init__(self, data: Bytes, starts: Positions, sizes: Positions, cut: tuple[str, int] | None = None) -> None:
         self.data = data
         self.starts = starts
         self.sizes = sizes
+        self._cut = cut
         self._lists: dict[str, list[Any]] = {}
-        self._dense: dict[str, Dense | None] = {}
-        self._view = memoryview(data)
+        self._arrays: dict[str, Dense | Vectors | None] = {}
+        self._view = data.data
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    @property
+    def mean_size(self) -> int:
+        """Bytes of a sample on average, at least 1."""
+        return max(1, int(self.sizes.mean()) + (self._cut[1] if self._cut else 0))
 
     def payload(self, row: int) -> memoryview:
         """The bytes of one sample."""
@@ -109,50 +137,61 @@ class Columns:
     @cached_property
     def _walked(self) -> tuple[dict[str, Numbers | Spans], Positions, int]:
         """The fields that all samples share, where the rest of each begins, and how many fields that rest has."""
-        return _walk(self.data, self.starts, self.starts + self.sizes)
+        fields, starts, count = _walk(self.data, self.starts, self.starts + self.sizes, self._cut)
+        if fields and count:
+            # of two equal keys the last counts, and it may be in the rest
+            everything = self.data.tobytes()
+            if any(everything.count(pack_value(name)) > len(self) for name in fields):
+                return {}, self.starts, 1
+        return fields, starts, count
 
-    @cached_property
-    def rests(self) -> list[dict[str, Any]] | None:
-        """What was not walked, sample by sample, arrays as bytes; None if the walk got everything.
+    @property
+    def walked(self) -> bool:
+        """Whether the walk got all fields of all samples."""
+        return self._walked[2] == 0
+
+    def rest(self, row: int) -> dict[str, Any]:
+        """What was not walked of one sample, arrays as bytes.
 
         Raises:
-            SampleDecodeError: a sample is not a msgpack map; its ``row`` attribute says which.
+            SampleDecodeError: the sample is not a msgpack map.
         """
         fields, starts, count = self._walked
         if count == 0:
-            return None
-        head = map_head(count) if fields else b""
-        ends = (self.starts + self.sizes).tolist()
-        rests = []
-        for row, (start, end) in enumerate(zip(starts.tolist(), ends, strict=True)):
-            try:
-                rests.append(unpack_map(b"".join((head, self._view[start:end]))))
-            except SampleDecodeError:
-                # say what is wrong with the whole sample, not with a part of it
-                unpack_map(self.payload(row))
-                raise
-        return rests
+            return {}
+        if not fields:
+            return unpack_map(self.payload(row))
+        end = int(self.starts[row] + self.sizes[row])
+        return unpack_map(b"".join((map_head(count), self._view[int(starts[row]) : end])))
+
+    def bins(self) -> list[tuple[str, int, int]]:
+        """The walked ``bin`` fields of the first sample: name, where it begins in the buffer, its bytes."""
+        return [
+            (name, int(field.starts[0]), int(field.sizes[0]))
+            for name, field in self._walked[0].items()
+            if isinstance(field, Spans) and field.kind == "bin"
+        ]
 
     def kind(self, name: str) -> Kind | None:
         """What a field is in all samples; None where that differs or the field is in the unwalked rest."""
         field = self._walked[0].get(name)
         return field.kind if field is not None else None
 
-    def values(self, name: str) -> list[Any]:
-        """A walked field of all samples as Python values: numbers, text, bytes, None.
+    def values(self, name: str, low: int, high: int) -> list[Any]:
+        """A walked field of samples ``low`` to ``high`` as Python values: numbers, text, bytes, None.
 
         Raises:
-            UnicodeDecodeError: text that is not UTF-8.
+            UnicodeDecodeError: text that is not UTF-8, here or in another sample.
         """
+        field = self._walked[0][name]
+        if field.kind == "bin":
+            return [bytes(span) for span in self.spans(name, low, high)]
         if name not in self._lists:
-            field = self._walked[0][name]
-            if isinstance(field, Numbers):
-                self._lists[name] = field.values.tolist()
-            elif field.kind == "str":
-                self._lists[name] = _texts(self.data, self._view, field)
-            else:
-                self._lists[name] = [bytes(span) for span in self.spans(name, 0, len(self))]
-        return self._lists[name]
+            # converted for all samples at once, so that each batch only slices
+            self._lists[name] = (
+                field.values.tolist() if isinstance(field, Numbers) else _texts(self.data, self._view, field)
+            )
+        return self._lists[name][low:high]
 
     def spans(self, name: str, low: int, high: int) -> list[memoryview]:
         """The bytes of a walked ``bin`` field in samples ``low`` to ``high``, not copied."""
@@ -164,11 +203,15 @@ class Columns:
 
     def dense(self, name: str) -> Dense | None:
         """A walked array field, if all samples have arrays of one dtype, shape and order there; else None."""
-        if name not in self._dense:
+        arrays = self._array_column(name)
+        return arrays if isinstance(arrays, Dense) else None
+
+    def _array_column(self, name: str) -> Dense | Vectors | None:
+        if name not in self._arrays:
             field = self._walked[0][name]
             assert isinstance(field, Spans)
-            self._dense[name] = _dense(self.data, field)
-        return self._dense[name]
+            self._arrays[name] = _array_column(self.data, field)
+        return self._arrays[name]
 
     def arrays(self, name: str, low: int, high: int) -> list[npt.NDArray[Any]]:
         """A walked array field of samples ``low`` to ``high``, each array in memory of its own.
@@ -176,31 +219,36 @@ class Columns:
         Raises:
             SampleDecodeError: bytes that are no array.
         """
-        dense = self.dense(name)
-        if dense is not None:
-            return dense.arrays(low, high)
+        column = self._array_column(name)
+        if column is not None:
+            return column.arrays(low, high)
         return [bytes_to_array(span) for span in self.spans(name, low, high)]
 
 
-def _dense(data: Bytes, spans: Spans) -> Dense | None:
+def _array_column(data: Bytes, spans: Spans) -> Dense | Vectors | None:
     start, size = int(spans.starts[0]), int(spans.sizes[0])
     try:
-        layout = read_layout(memoryview(data[start : start + size]))
-    except SampleDecodeError:
-        return None  # the caller finds the sample that is wrong
-    headers = gather(data, spans.starts, layout.start)
-    if (spans.sizes != size).any() or (headers != headers[0]).any():
+        layout = read_layout(data[start : start + size].data)
+        headers = gather(data, spans.starts, layout.start)
+    except (SampleDecodeError, IndexError):
+        return None  # one by one, which finds the sample that is wrong
+    starts = spans.starts + layout.start
+    if (spans.sizes == size).all() and (headers == headers[0]).all():
+        return Dense(data, layout, starts)
+    if len(layout.shape) != 1 or (spans.sizes < layout.start).any():
         return None
-    return Dense(data, layout, spans.starts + layout.start)
+    lengths = vector_lengths(headers)
+    if lengths is None or (lengths * layout.dtype.itemsize != spans.sizes - layout.start).any():
+        return None
+    return Vectors(data, layout.dtype, starts, lengths)
 
 
 def _texts(data: Bytes, view: memoryview, spans: Spans) -> list[str]:
     longest = int(spans.sizes.max())
     if 0 < longest <= _SHORT_TEXT and int(spans.starts.max()) + longest <= len(data):
         rows = gather(data, spans.starts, longest)
-        inside = np.arange(longest) < spans.sizes[:, None]
-        rows = np.where(inside, rows, 0).astype(np.uint8)
-        if (rows < 128).all() and not ((rows == 0) & inside).any():
+        rows *= np.arange(longest, dtype=np.uint8) < spans.sizes.astype(np.uint8)[:, None]
+        if int(rows.max()) < 128 and np.count_nonzero(rows) == int(spans.sizes.sum()):
             # ASCII without NUL: NumPy's fixed-width text drops only the padding
             texts: list[str] = rows.view(f"S{longest}").ravel().astype(f"U{longest}").tolist()
             return texts
@@ -211,7 +259,9 @@ def _texts(data: Bytes, view: memoryview, spans: Spans) -> list[str]:
 # ------------------------------------------------------------------------------------------------ walk
 
 
-def _walk(data: Bytes, starts: Positions, ends: Positions) -> tuple[dict[str, Numbers | Spans], Positions, int]:
+def _walk(
+    data: Bytes, starts: Positions, ends: Positions, cut: tuple[str, int] | None
+) -> tuple[dict[str, Numbers | Spans], Positions, int]:
     fields: dict[str, Numbers | Spans] = {}
     try:
         here, count = _map_heads(data, starts)
@@ -228,7 +278,7 @@ def _walk(data: Bytes, starts: Positions, ends: Positions) -> tuple[dict[str, Nu
                 return {}, starts, 1
             return fields, here, count - number
         fields[name] = field
-        here = after
+        here = after - cut[1] if cut is not None and cut[0] == name else after
     # every length was read from inside its own sample if, and only if, all end where they should
     return (fields, here, 0) if (here == ends).all() else ({}, starts, 1)
 

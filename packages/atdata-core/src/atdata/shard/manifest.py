@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -85,17 +86,22 @@ class Manifest:
 def _facts(entry: Any, where: str) -> ShardFacts:
     if not isinstance(entry, dict) or not all(type(entry.get(k)) is t for k, t in _KEYS.items()):
         raise ManifestError(f"{where}: a shard's entry needs {', '.join(_KEYS)}; found {entry!r:.200}")
-    if entry["samples"] < 0 or entry["bytes"] < 0 or "/" in entry["name"] or "\\" in entry["name"]:
+    name, first_key, schema = entry["name"], entry["firstKey"], entry.get("schema")
+    plain = all(text.isprintable() or text.encode("utf-8", "replace").decode() == text for text in (name, first_key))
+    if (
+        min(entry["samples"], entry["bytes"]) < 0
+        or name in ("", ".", "..")
+        or "/" in name
+        or "\\" in name
+        or not plain
+        or not isinstance(schema, str | None)
+    ):
         raise ManifestError(f"{where}: impossible entry {entry!r:.200}")
-    schema = entry.get("schema")
-    return ShardFacts(
-        entry["name"],
-        entry["samples"],
-        entry["bytes"],
-        entry["sha256"],
-        entry["firstKey"],
-        schema if isinstance(schema, str) else None,
-    )
+    return ShardFacts(name, entry["samples"], entry["bytes"], entry["sha256"], first_key, schema)
+
+
+def _is_record(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def parse_manifest(data: bytes, where: str) -> Manifest | None:
@@ -120,7 +126,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest | None:
             "this atdata reads version 1 with layout 'samples': upgrade it with pip install -U atdata-core"
         )
     shards, schemas = content.get("shards"), content.get("schemas")
-    if not isinstance(shards, list) or not isinstance(schemas, dict):
+    if not isinstance(shards, list) or not isinstance(schemas, dict) or not all(map(_is_record, schemas.values())):
         raise ManifestError(f"{where} lacks its lists of shards and schemas")
     facts = [_facts(entry, where) for entry in shards]
     return Manifest({entry.name: entry for entry in facts}, schemas)
@@ -154,6 +160,8 @@ def merge_into_manifest(
 ) -> None:
     """Add shards to a folder's manifest; entries of the same name are replaced, all others kept.
 
+    The caller holds ``manifest_lock``.
+
     Args:
         folder: the shards' folder.
         shards: facts of the new shards.
@@ -163,13 +171,17 @@ def merge_into_manifest(
     Raises:
         ManifestError: the folder has a ``manifest.json`` that is not ours, or is damaged.
     """
-    with locked(folder / ".manifest.lock"):
-        old = own_manifest(folder)
-        kept = {name: facts for name, facts in old.shards.items() if name not in remove}
-        merged = kept | {facts.name: facts for facts in shards}
-        used = {facts.schema for facts in merged.values()}
-        records = {cid: record for cid, record in {**old.schemas, **schemas}.items() if cid in used}
-        replace_file(folder / NAME, Manifest(merged, records).to_json())
+    old = own_manifest(folder)
+    kept = {name: facts for name, facts in old.shards.items() if name not in remove}
+    merged = kept | {facts.name: facts for facts in shards}
+    used = {facts.schema for facts in merged.values()}
+    records = {cid: record for cid, record in {**old.schemas, **schemas}.items() if cid in used}
+    replace_file(folder / NAME, Manifest(merged, records).to_json())
+
+
+def manifest_lock(folder: Path) -> AbstractContextManager[None]:
+    """What a writer holds from naming its first shard until the manifest tells of all of them."""
+    return locked(folder / ".manifest.lock")
 
 
 def own_manifest(folder: Path) -> Manifest:

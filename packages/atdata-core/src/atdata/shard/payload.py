@@ -22,10 +22,28 @@ _STRICT = (
 )
 
 
-def _numpy_scalar(value: object) -> object:
-    if isinstance(value, (np.bool_, np.integer, np.floating)) and value.itemsize <= 8:
+def _numpy_number(value: object) -> object:
+    if isinstance(value, np.generic) and value.dtype.kind in "biuf" and value.itemsize <= 8:
         return value.item()
     raise TypeError(f"{type(value).__module__}.{type(value).__qualname__} has no msgpack form")
+
+
+_KEYS = (str, int, float, bool, bytes, type(None), tuple)
+
+
+def _check(value: Any) -> None:
+    """Refuse what ormsgpack would turn into something else without a word."""
+    if isinstance(value, ormsgpack.Ext):
+        raise TypeError("extension types cannot be read back")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if type(key) not in _KEYS:
+                raise TypeError(f"a dict key of type {type(key).__qualname__} would come back as another")
+            _check(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            if isinstance(item, dict | list | tuple | ormsgpack.Ext):
+                _check(item)
 
 
 def pack_value(value: Any) -> bytes:
@@ -35,7 +53,9 @@ def pack_value(value: Any) -> bytes:
         SampleTypeError: the value, or something in it, has no msgpack type.
     """
     try:
-        return ormsgpack.packb(value, default=_numpy_scalar, option=_STRICT)
+        if isinstance(value, dict | list | tuple | ormsgpack.Ext):
+            _check(value)
+        return ormsgpack.packb(value, default=_numpy_number, option=_STRICT)
     except (TypeError, ValueError, RecursionError) as error:
         # ormsgpack raises one class for all; the hook's own message is the cause when it refused the value
         raise SampleTypeError(str(error.__cause__ or error)) from error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from ..errors import AtdataError, MalformedSample
-from .tar import Member, TarReader
+from .tar import Member, Readable, TarReader
 
 SUFFIX = ".msgpack"
 
@@ -27,16 +27,17 @@ class Record(NamedTuple):
     payload: bytes
 
 
-def _group(name: str) -> str | None:
+def group_of(name: str) -> str | None:
     """What WebDataset takes as the sample that a member belongs to; None for members that belong to none."""
     folder, _, base = name.rpartition("/")
     stem, dot, _ = base.partition(".")
-    if not dot or not stem or name.startswith("__"):
+    top = name.partition("/")[0]
+    if not dot or not stem or (top.startswith("__") and top.endswith("__") and len(top) > 3):
         return None  # no extension, hidden, or WebDataset's own metadata
-    return f"{folder}/{stem}"
+    return f"{folder}/{stem}" if folder else stem
 
 
-def read_records(stream: IO[bytes], shard: str) -> Iterator[Record]:
+def read_records(stream: Readable, shard: str, *, position: int = 0, previous: str = "") -> Iterator[Record]:
     """Yield the samples of a shard.
 
     Members of other extensions beside a sample's ``.msgpack`` are ignored.
@@ -44,32 +45,48 @@ def read_records(stream: IO[bytes], shard: str) -> Iterator[Record]:
     Args:
         stream: the shard; only ``read`` is used.
         shard: its name, for messages.
+        position: where the stream begins in the shard, in bytes; there must be a header there.
+        previous: name of the member before that.
 
     Raises:
         ShardCorrupted: not a tar, or truncated; names the offset.
         MalformedSample: a sample has no ``.msgpack`` member; names the key.
     """
-    # the first member of a group of foreign members that has had no .msgpack so far
-    orphan: Member | None = None
-    current: str | None = None
-    tar = TarReader(stream)
+    tar = TarReader(stream, position)
     try:
-        for member in tar:
-            group = _group(member.name)
-            if group is None:
-                continue
-            if group != current:
-                _refuse(orphan)
-                orphan = member
-                current = group
-            if member.name.endswith(SUFFIX):
-                orphan = None
-                key = member.name[: -len(SUFFIX)]
-                yield Record(shard, key, member.offset, tar.content(member))
-        _refuse(orphan)
+        for member in sample_members(tar, previous):
+            yield Record(shard, member.name[: -len(SUFFIX)], member.offset, tar.content(member))
     except AtdataError as error:
         error.at(shard=shard)
         raise
+
+
+def sample_members(tar: TarReader, previous: str = "") -> Iterator[Member]:
+    """The members of a tar that are samples.
+
+    Args:
+        tar: the tar.
+        previous: name of the member before its first.
+
+    Raises:
+        ShardCorrupted: not a tar, or truncated.
+        MalformedSample: a sample has no ``.msgpack`` member.
+    """
+    # the first member of a group of foreign members that has had no .msgpack so far
+    orphan: Member | None = None
+    current = group_of(previous)
+    for member in tar:
+        group = group_of(member.name)
+        if group is None:
+            continue
+        if group != current:
+            _refuse(orphan)
+            orphan = None if group.startswith("__") else member  # such as __meta__.json
+            current = group
+        if member.name.endswith(SUFFIX):
+            orphan = None
+            yield member
+    _refuse(orphan)
 
 
 def _refuse(orphan: Member | None) -> None:
@@ -77,4 +94,4 @@ def _refuse(orphan: Member | None) -> None:
         raise MalformedSample(
             f"Malformed sample: 'msgpack' field not found; its first member is {orphan.name!r}. "
             "Write samples with atdata.write_samples, or with sample.as_wds and a WebDataset writer"
-        ).at(key=orphan.name.rpartition("/")[2].partition(".")[0], offset=orphan.offset)
+        ).at(key=group_of(orphan.name), offset=orphan.offset)

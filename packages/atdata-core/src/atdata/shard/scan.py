@@ -20,6 +20,7 @@ Positions = npt.NDArray[np.int64]
 _OCTAL = 8 ** np.arange(10, -1, -1, dtype=np.int64)
 _USTAR = int.from_bytes(b"usta", "little")
 _SUFFIX = np.frombuffer(SUFFIX.encode(), np.uint8)
+_SUFFIX_END = np.append(_SUFFIX, np.uint8(0))
 _EVEN_BYTES, _EVEN_PAIRS = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF)
 # Larger members are found faster by hopping from one to the next than by looking at every block
 _HOP = 16_384
@@ -33,12 +34,14 @@ class Members(NamedTuple):
         starts: int64 (n,), where its content begins.
         sizes: int64 (n,), bytes of content.
         end: where the next header is expected.
+        wanted: bytes that the member at ``end`` takes, if it is only cut off; 0 if it needs a closer look.
     """
 
     heads: Positions
     starts: Positions
     sizes: Positions
     end: int
+    wanted: int
 
 
 def windows(data: Bytes, width: int) -> npt.NDArray[np.void]:
@@ -87,15 +90,32 @@ def _size_at(data: Bytes, offset: int) -> int | None:
 
 
 def _sizes(digits: Bytes) -> Positions:
-    return (digits - np.uint8(0x30)).astype(np.int64) @ _OCTAL
+    numbers: Positions = (digits - np.uint8(0x30)).astype(np.int64) @ _OCTAL
+    return numbers
 
 
 def byte_sums(rows: Bytes) -> Positions:
-    """The sum of each row of 512 bytes: four 16-bit sums to a word, which 64 words cannot overflow."""
+    """The sum of each row of bytes; a row is at most 512 long and a multiple of 8."""
     words = np.ascontiguousarray(rows).view(np.uint64)
+    # four 16-bit sums to a word, which 64 words cannot overflow
     sums = (words & _EVEN_BYTES).sum(axis=1) + ((words >> np.uint64(8)) & _EVEN_BYTES).sum(axis=1)
     pairs = (sums & _EVEN_PAIRS) + ((sums >> np.uint64(16)) & _EVEN_PAIRS)
-    return (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64) + (pairs >> np.uint64(32)).astype(np.int64)
+    totals: Positions = (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64) + (pairs >> np.uint64(32)).astype(np.int64)
+    return totals
+
+
+def _header_sums(headers: Bytes) -> Positions:
+    """The sum of each header (n, 512). All but the first 160 bytes are mostly the same, and then summed once."""
+    if len(headers) > 1:
+        rest = headers[:, 160:].view(np.uint64)
+        if (rest == rest[0]).all():
+            return byte_sums(headers[:, :160]) + byte_sums(headers[:1, 160:])
+    return byte_sums(headers)
+
+
+def stated_sizes(headers: Bytes) -> Positions:
+    """The sizes that headers (n, 512) state; they mean something where ``plain_headers`` does."""
+    return _sizes(headers[:, 124:135])
 
 
 def plain_headers(headers: Bytes) -> npt.NDArray[np.bool_]:
@@ -107,7 +127,7 @@ def plain_headers(headers: Bytes) -> npt.NDArray[np.bool_]:
     ok: npt.NDArray[np.bool_] = (
         (size_digits <= 7).all(axis=1)
         & (sum_digits <= 7).all(axis=1)
-        & (byte_sums(headers) + spaces == stated)
+        & (_header_sums(headers) + spaces == stated)
         & ((headers[:, 135] & 0xDF) == 0)  # NUL or space
         & ((headers[:, 154] & 0xDF) == 0)
         & (headers[:, 345] == 0)  # no name prefix
@@ -117,13 +137,21 @@ def plain_headers(headers: Bytes) -> npt.NDArray[np.bool_]:
 
 def sample_names(headers: Bytes) -> npt.NDArray[np.bool_]:
     """Which rows (n, 512) name a visible ``.msgpack`` member."""
+    if len(headers) == 0:
+        return np.empty(0, np.bool_)
     names = headers[:, :100]
-    blank = names == 0
-    lengths = np.where(blank.any(axis=1), blank.argmax(axis=1), 100)
+    length = names[0].tobytes().find(b"\0")
+    stem = length - len(_SUFFIX)
+    if stem > 0 and (names[:, stem : length + 1] == _SUFFIX_END).all() and names[:, :stem].all():
+        ok = np.ones(len(names), np.bool_)  # all are of one length
+    else:
+        blank = names == 0
+        lengths = np.where(blank.any(axis=1), blank.argmax(axis=1), 100)
+        ok = lengths > len(_SUFFIX)
+        for back in range(1, len(_SUFFIX) + 1):
+            ok &= names[np.arange(len(names)), lengths - back] == _SUFFIX[-back]
     first = names[:, 0]
-    ok = (lengths > len(_SUFFIX)) & (first != ord(".")) & (first != ord("_")) & (first != ord("/"))
-    for back in range(1, len(_SUFFIX) + 1):
-        ok &= names[np.arange(len(names)), lengths - back] == _SUFFIX[-back]
+    ok &= (first != ord(".")) & (first != ord("_")) & (first != ord("/"))
     slashes = names[:, :-1] == ord("/")
     if slashes.any():
         ok &= ~(slashes & (names[:, 1:] == ord("."))).any(axis=1)
@@ -138,13 +166,13 @@ def scan(data: Bytes) -> Members:
     """
     offsets = _header_offsets(data)
     headers = gather(data, offsets, BLOCK)
-    sizes = _sizes(headers[:, 124:135])
+    sizes = stated_sizes(headers)
     after = offsets + BLOCK + -(-sizes // BLOCK) * BLOCK
     kinds = headers[:, 156]
     extended = kinds == ord("x")
     regular = (kinds == ord("0")) | (kinds == 0)
-    ok = plain_headers(headers) & (after <= len(data))
-    ok &= (regular & sample_names(headers)) | extended
+    plain = plain_headers(headers) & ((regular & sample_names(headers)) | extended)
+    ok = plain & (after <= len(data))
     if extended.any():
         ok[extended] &= _only_mtime(data, offsets[extended], sizes[extended])
         # each extended header belongs to the regular one behind it
@@ -152,6 +180,8 @@ def scan(data: Bytes) -> Members:
     count = len(ok) if ok.all() else int(ok.argmin())
     while count and extended[count - 1]:
         count -= 1
+    end = int(after[count - 1]) if count else 0
+    cut = count < len(ok) and bool(plain[count]) and int(after[-1]) > len(data)
     members = regular[:count]
     heads = offsets[:count]
     if extended[:count].any():
@@ -160,7 +190,8 @@ def scan(data: Bytes) -> Members:
         heads[members],
         offsets[:count][members] + BLOCK,
         sizes[:count][members],
-        int(after[count - 1]) if count else 0,
+        end,
+        int(after[-1]) - end if cut else 0,
     )
 
 

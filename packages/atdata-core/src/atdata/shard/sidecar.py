@@ -57,11 +57,13 @@ def read_sidecar(shard: Path, sha256: str | None = None) -> Sidecar | None:
         data = path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError:
+        data = b""  # not even a file
     reason = _misfit(data, shard.stat().st_size, sha256)
     if reason is None:
         table = np.frombuffer(data, "<u8", offset=_HEAD.size).astype(np.int64).reshape(2, -1)
         starts, sizes = table
-        if (starts >= 0).all() and (sizes >= 0).all() and (starts + sizes <= shard.stat().st_size).all():
+        if (starts >= 0).all() and (sizes >= 0).all() and (sizes <= shard.stat().st_size - starts).all():
             return Sidecar(starts, sizes)
         reason = "it points outside the shard"
     warnings.warn(f"{path} is ignored: {reason}; the shard is scanned instead", stacklevel=2)

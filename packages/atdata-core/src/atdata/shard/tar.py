@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 from ..errors import ShardCorrupted
 
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
-_MAX_OCTAL_SIZE = 8**11 - 1
+_MAX_OCTAL = 8**11 - 1
 # A header that claims more names than this is not one that any writer makes
 _MAX_EXTENSION = 1 << 20
 _READ = 4 << 20
@@ -39,18 +40,23 @@ def padding(size: int) -> int:
 # --------------------------------------------------------------------------------------------- writing
 
 
+@lru_cache(maxsize=16)
+def _template(mtime: int, kind: bytes) -> tuple[bytes, bytes, bytes, int]:
+    """What headers have before the size, between size and checksum, and behind that; and the sum of its bytes."""
+    if not 0 <= mtime <= _MAX_OCTAL:
+        raise ValueError(f"mtime is {mtime}; a tar holds whole seconds from 0 to {_MAX_OCTAL:,} (the year 2242)")
+    before = b"0000644\x000000000\x000000000\x00"
+    between = b"\x00%011o\x00" % mtime
+    behind = (kind + bytes(100) + b"ustar\x0000").ljust(BLOCK - 156, b"\x00")
+    # the checksum is over the block with its own field as spaces
+    return before, between, behind, sum(before) + sum(between) + sum(behind) + 8 * 0x20
+
+
 def _ustar(name: bytes, size: int, mtime: int, kind: bytes) -> bytes:
-    """One header block; the checksum is over the block with its own field as spaces."""
-    block = bytearray(BLOCK)
-    block[0 : len(name)] = name
-    block[100:124] = b"0000644\x000000000\x000000000\x00"
-    block[124:136] = b"%011o\x00" % size
-    block[136:148] = b"%011o\x00" % mtime
-    block[148:156] = b"        "
-    block[156:157] = kind
-    block[257:265] = b"ustar\x0000"
-    block[148:156] = b"%06o\x00 " % sum(block)
-    return bytes(block)
+    before, between, behind, rest = _template(mtime, kind)
+    digits = b"%011o" % size
+    total = rest + sum(name) + sum(digits)
+    return b"".join((name.ljust(100, b"\x00"), before, digits, between, b"%06o\x00 " % total, behind))
 
 
 def _pax_record(keyword: str, value: str) -> bytes:
@@ -68,12 +74,15 @@ def header(name: str, size: int, mtime: int = 0) -> bytes:
         name: path in the archive.
         size: bytes of content.
         mtime: modification time, whole seconds since 1970.
+
+    Raises:
+        ValueError: the time is one that tars cannot hold.
     """
     encoded = name.encode()
     records = b""
     if len(encoded) > 100 or not name.isascii():
         records += _pax_record("path", name)
-    if size > _MAX_OCTAL_SIZE:
+    if size > _MAX_OCTAL:
         records += _pax_record("size", str(size))
     if not records:
         return _ustar(encoded, size, mtime, b"0")
@@ -83,7 +92,7 @@ def header(name: str, size: int, mtime: int = 0) -> bytes:
             _ustar(b"PaxHeader", len(records), mtime, b"x"),
             records,
             bytes(padding(len(records))),
-            _ustar(short, size if size <= _MAX_OCTAL_SIZE else 0, mtime, b"0"),
+            _ustar(short, size if size <= _MAX_OCTAL else 0, mtime, b"0"),
         )
     )
 
@@ -111,9 +120,13 @@ def _number(field: bytes, offset: int) -> int:
     raise ShardCorrupted(f"not a tar header: it has the number {field!r}").at(offset=offset)
 
 
-def _parse(block: bytes, offset: int) -> _Header:
+def _refuse_gzip(block: bytes, offset: int) -> None:
     if block[:2] == b"\x1f\x8b":
         raise ShardCorrupted("gzip-compressed; decompress it first, for example with gunzip").at(offset=offset)
+
+
+def _parse(block: bytes, offset: int) -> _Header:
+    _refuse_gzip(block, offset)
     stated = _number(block[148:156], offset)
     rest = block[:148] + b"        " + block[156:]
     # some old writers summed signed bytes
@@ -125,17 +138,31 @@ def _parse(block: bytes, offset: int) -> _Header:
     return _Header(name, _number(block[124:136], offset), block[156:157])
 
 
+def _decimal(digits: bytes) -> int | None:
+    return int(digits) if digits.isdigit() and len(digits) < 20 else None
+
+
 def _pax_records(data: bytes, offset: int) -> dict[str, str]:
     records = {}
-    while data.strip(b"\0"):
-        digits, _, _ = data.partition(b" ")
-        length = int(digits) if digits.isdigit() and len(digits) < 10 else 0
-        keyword, equals, value = data[len(digits) + 1 : length - 1].partition(b"=")
-        if not equals or length > len(data) or data[length - 1 : length] != b"\n":
+    start = 0
+    while data[start : start + 1].strip(b"\0"):
+        space = data.find(b" ", start, start + 20)
+        length = _decimal(data[start:space]) if space > 0 else None
+        stop = start + (length or 0)
+        keyword, equals, value = data[space + 1 : stop - 1].partition(b"=")
+        if not length or not equals or stop > len(data) or data[stop - 1] != 0x0A:
             raise ShardCorrupted("a PAX record cannot be parsed").at(offset=offset)
         records[keyword.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
-        data = data[length:]
+        start = stop
+    if data[start:].strip(b"\0"):
+        raise ShardCorrupted("PAX records with something behind them").at(offset=offset)
     return records
+
+
+class Readable(Protocol):
+    """What a shard is read from: fewer bytes than asked for are fine, none mean the end."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class TarReader:
@@ -145,11 +172,12 @@ class TarReader:
 
     Args:
         stream: a binary file-like object; only ``read`` is used.
+        position: where the stream begins in the archive, in bytes; there must be a header there.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Readable, position: int = 0) -> None:
         self._stream = stream
-        self._position = 0
+        self._position = position
         self._unread = 0
 
     def _take(self, size: int, what: str, offset: int) -> bytes:
@@ -187,6 +215,8 @@ class TarReader:
             pieces.append(piece)
             wanted -= len(piece)
         if 0 < wanted < BLOCK:
+            block = b"".join(pieces)
+            _refuse_gzip(block, offset)
             raise ShardCorrupted("truncated: the shard ends inside a tar header").at(offset=offset)
         self._position += BLOCK - wanted
         return b"".join(pieces) or None
@@ -226,9 +256,10 @@ class TarReader:
             name = records.get("path", head.name)
             size = head.size
             if "size" in records:
-                if not records["size"].isdigit():
-                    raise ShardCorrupted(f"size {records['size']!r}").at(offset=offset)
-                size = int(records["size"])
+                stated = _decimal(records["size"].encode())
+                if stated is None:
+                    raise ShardCorrupted(f"a PAX record with the size {records['size']!r:.100}").at(offset=offset)
+                size = stated
             if head.kind == b"S" or any(key.startswith("GNU.sparse.") for key in records):
                 raise ShardCorrupted(f"member {name!r} is sparse, which is not supported").at(offset=offset)
             if head.kind in b"123456" and head.kind:

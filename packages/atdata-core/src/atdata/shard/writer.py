@@ -7,6 +7,7 @@ import os
 import sys
 from array import array
 from collections.abc import Sequence
+from concurrent.futures import Executor, Future
 
 from .array import Buffer
 from .atomic import Staging
@@ -16,25 +17,33 @@ from .sidecar import sidecar_bytes, sidecar_name
 from .tar import END_OF_ARCHIVE, header, padding
 
 _FLUSH = 1 << 20
+# Bytes that are hashed at a time, in the background
+_HASH = 8 << 20
 _ZEROS = bytes(512)
 
 
 class ShardFile:
     """A shard being written, in a staging folder until it is published.
 
+    Its bytes are hashed and put on disk by ``background`` while the next ones are written.
+
     Args:
         staging: where it is made.
         name: its file name.
+        background: an executor with one thread.
         mtime: modification time of every member, whole seconds since 1970.
     """
 
-    def __init__(self, staging: Staging, name: str, *, mtime: int = 0) -> None:
+    def __init__(self, staging: Staging, name: str, background: Executor, *, mtime: int = 0) -> None:
         self.name = name
         self.bytes = 0
         self._staging = staging
         self._fd = staging.create(name)
+        self._background = background
         self._mtime = mtime
         self._digest = hashlib.sha256()
+        self._handed_over = 0
+        self._sealed: Future[None] | None = None
         self._pending: list[Buffer] = []
         self._pending_bytes = 0
         self._first_key = ""
@@ -77,16 +86,30 @@ class ShardFile:
     def _flush(self) -> None:
         pending = self._pending
         self._pending, self._pending_bytes = [], 0
-        if len(pending) > 64:
-            pending = [b"".join(pending)]
-        for part in pending:
-            self._digest.update(part)
-        _write_all(self._fd, pending)
+        _write_all(self._fd, [b"".join(pending)] if len(pending) > 64 else pending)
+        if self.bytes - self._handed_over >= _HASH:
+            self._background.submit(self._hash, self._handed_over, self.bytes)
+            self._handed_over = self.bytes
+
+    def _hash(self, start: int, stop: int) -> None:
+        # read back from the page cache: cheaper than making the writer wait
+        with self._staging.open(self.name) as file:
+            file.seek(start)
+            while start < stop:
+                block = file.read(min(stop - start, _FLUSH))
+                if not block:
+                    raise OSError(f"{self.name} became shorter while it was written")
+                self._digest.update(block)
+                start += len(block)
 
     def finish(self) -> None:
-        """End the archive and put it and its sidecar on disk; nothing can be added any more."""
+        """End the archive; nothing can be added any more."""
         self._put((END_OF_ARCHIVE,))
         self._flush()
+        self._sealed = self._background.submit(self._seal, self._handed_over, self.bytes)
+
+    def _seal(self, start: int, stop: int) -> None:
+        self._hash(start, stop)
         os.fsync(self._fd)
         self.close()
         sidecar = sidecar_bytes(self._starts, self._sizes, self.bytes, self._digest.digest())
@@ -100,11 +123,17 @@ class ShardFile:
             self._fd = -1
 
     def facts(self, schema: str | None) -> ShardFacts:
-        """What the manifest records; call after ``finish``."""
+        """What the manifest records, once all bytes are on disk; call after ``finish``.
+
+        Raises:
+            OSError: they could not be put there.
+        """
+        assert self._sealed is not None, "finish() comes first"
+        self._sealed.result()
         return ShardFacts(self.name, self.samples, self.bytes, self._digest.hexdigest(), self._first_key, schema)
 
     def publish(self, *, overwrite: bool) -> None:
-        """Give the shard its final name.
+        """Give the shard its final name; call after ``facts``.
 
         Raises:
             ShardExists: the name is taken and may not be overwritten.

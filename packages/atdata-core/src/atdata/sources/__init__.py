@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 from ..errors import AtdataError
+
+# Between "://" and the last "@" of the authority; a password may hold a "/" that should have been percent-encoded
+_USER = re.compile(r"(?:^|(?<=://))(?:[^/]*|[^/@]*:(?!\d*(?:[/?#]|$)).*)@", re.DOTALL)
+_QUERY = re.compile(r"[?#].*", re.DOTALL)
+# The words of a command that say which shard it reads
+_FILES = re.compile(r"[^\s'\"|;<>=]*(?:://|\.tar)[^\s'\"|;<>]*")
+
+
+def public(name: str) -> str:
+    """A shard's identifier without what may be secret, for messages; paths and ``file:`` URLs stay as they are.
+
+    URLs lose user, password, query and fragment. A command may hold a secret anywhere, so of ``pipe:`` URLs only
+    the files and URLs that they read are left.
+    """
+    scheme = name[:5].lower()
+    if scheme == "pipe:":
+        files = (_QUERY.sub("", _USER.sub("", word)) for word in _FILES.findall(name[5:]))
+        return " ".join(["pipe:...", *files])
+    if not re.match("[^/]*://", name):
+        return name
+    name = _USER.sub("", name)
+    return name if scheme == "file:" else _QUERY.sub("", name)
 
 
 class ShardStreams:
@@ -14,7 +37,7 @@ class ShardStreams:
     Each iteration opens the shards anew, one by one; the consumer closes them.
     """
 
-    def __init__(self, list_shards: Callable[[], list[str]], open_shard: Callable[[str], IO[bytes]]):
+    def __init__(self, list_shards: Callable[[], list[str]], open_shard: Callable[[str], IO[bytes]]) -> None:
         self._list_shards = list_shards
         self._open_shard = open_shard
 
@@ -24,6 +47,11 @@ class ShardStreams:
 
     def __call__(self) -> Iterator[tuple[str, IO[bytes]]]:
         return iter(self)
+
+
+def _has(source: Any, name: str) -> bool:
+    # a property is not evaluated: it may ask a server
+    return hasattr(type(source), name) or hasattr(source, name)
 
 
 def _member(source: Any, name: str) -> Any:
@@ -37,22 +65,32 @@ def check_source(source: Any) -> None:
     """Refuse what is no data source, saying what it lacks.
 
     Raises:
-        TypeError: it has no list of shards, or no way to open one.
+        TypeError: it has no list of shards, or no way to open one; or it is a class.
     """
-    if not any(hasattr(source, name) for name in ("list_shards", "shard_list", "shards")):
+    if isinstance(source, type):
+        raise TypeError(f"{source.__name__} is a class; a dataset's source is an instance, {source.__name__}(...)")
+    if not any(_has(source, name) for name in ("list_shards", "shard_list", "shards")):
         raise TypeError(
             f"a dataset's source is a URL, a path, a list of paths, or an object with list_shards() and "
             f"open_shard(shard_id); {type(source).__name__} has no list_shards"
         )
-    if not any(hasattr(source, name) for name in ("open_shard", "shards")):
+    if not any(_has(source, name) for name in ("open_shard", "shards")):
         raise TypeError(f"{type(source).__name__} has neither open_shard(shard_id) nor shards")
 
 
 def shard_ids(source: Any) -> list[str]:
-    """Identifiers of a source's shards, from whichever member it has for that."""
+    """Identifiers of a source's shards, from whichever member it has for that.
+
+    Raises:
+        TypeError: what it gives is not a list of texts.
+    """
     for name in ("list_shards", "shard_list"):
-        if hasattr(source, name):
-            return list(_member(source, name))
+        if _has(source, name):
+            given = _member(source, name)
+            ids = [given] if isinstance(given, str) else list(given)
+            if isinstance(given, str) or not all(isinstance(shard_id, str) for shard_id in ids):
+                raise TypeError(f"{name} of {type(source).__name__} is not a list of texts: {ids[:3]!r:.200}")
+            return ids
     names = []
     for shard_id, stream in _member(source, "shards"):
         stream.close()
@@ -63,23 +101,40 @@ def shard_ids(source: Any) -> list[str]:
 def open_shards(source: Any, ids: Iterable[str]) -> Iterator[tuple[str, IO[bytes]]]:
     """Open shards of a source in the given order, from whichever member it has for that.
 
+    Yields:
+        The shard's name for messages, without secrets; for local shards, it is the identifier. And the stream.
+
     Raises:
         KeyError: the source has no such shard.
     """
-    if hasattr(source, "open_shard"):
-        for shard_id in ids:
-            try:
-                stream = source.open_shard(shard_id)
-            except AtdataError as error:
-                error.at(shard=shard_id)
-                raise
-            yield shard_id, stream
+    if not _has(source, "open_shard"):
+        yield from _pick(source, ids)
         return
+    for shard_id in ids:
+        try:
+            stream = source.open_shard(shard_id)
+        except AtdataError as error:
+            error.at(shard=public(shard_id))
+            raise
+        yield public(shard_id), stream
+
+
+def _pick(source: Any, ids: Iterable[str]) -> Iterator[tuple[str, IO[bytes]]]:
+    """Find shards among those that a source opens one after another, starting again for those gone by."""
+    pairs: Iterator[tuple[str, IO[bytes]]] = iter(())
     for wanted in ids:
-        for shard_id, stream in _member(source, "shards"):
-            if shard_id == wanted:
-                yield shard_id, stream
-                break
-            stream.close()
-        else:
-            raise KeyError(f"{source!r} has no shard {wanted!r}")
+        stream = _find(pairs, wanted)
+        if stream is None:
+            pairs = iter(_member(source, "shards"))
+            stream = _find(pairs, wanted)
+        if stream is None:
+            raise KeyError(f"{type(source).__name__} has no shard {public(wanted)!r}")
+        yield public(wanted), stream
+
+
+def _find(pairs: Iterator[tuple[str, IO[bytes]]], wanted: str) -> IO[bytes] | None:
+    for shard_id, stream in pairs:
+        if shard_id == wanted:
+            return stream
+        stream.close()
+    return None

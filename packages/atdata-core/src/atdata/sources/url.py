@@ -43,6 +43,8 @@ class URLSource:
         given: list[Any] = [url] if isinstance(url, str | os.PathLike) else list(url)
         if not given or not all(isinstance(item, str | os.PathLike) for item in given):
             raise TypeError(f"a URL is text or a path, or a list of them; found {url!r:.200}")
+        if not all(os.fspath(item) for item in given):
+            raise ValueError("an empty text is no URL")
         self.allow_shell = allow_shell
         self._given = [os.fspath(item) for item in given]
         self._shards = [shard for item in given for shard in _expand(item)]

@@ -1,0 +1,189 @@
+"""Samples of local shards, brought together in any order.
+
+Small samples are copied side by side. Of samples with one large array only the rest is read at first; the array's
+elements go from the file straight into the batch when they are asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import SampleDecodeError, ShardCorrupted
+from .array import ArrayLayout, read_layout
+from .blocks import Chunk, Where
+from .columns import Columns, Dense, Spans
+from .mapped import MappedShard
+from .scan import Bytes, gather, plain_headers, stated_sizes
+from .tar import BLOCK
+
+Place: TypeAlias = "tuple[MappedShard, int]"
+
+_IN_PARTS = hasattr(os, "preadv")  # not on Windows
+# From this size on, reading a sample in parts costs less than copying it once more
+_LARGE = 32 << 10
+
+
+class Scattered(Chunk):
+    """Samples from anywhere in local shards.
+
+    Args:
+        places: shard and row of each.
+        parts: the bytes of each, from the tar header that precedes it.
+        cut: as for ``Columns``.
+
+    Raises:
+        ShardCorrupted: there is no sample where a sidecar says.
+    """
+
+    def __init__(self, places: Sequence[Place], parts: list[Any], cut: tuple[str, int] | None = None) -> None:
+        data = np.frombuffer(b"".join(parts), np.uint8)
+        sizes = np.array([shard.sizes[row] for shard, row in places], np.int64)
+        inside = sizes - (cut[1] if cut else 0)
+        starts = np.cumsum(inside + BLOCK) - inside
+        super().__init__(data, starts, inside, cut)
+        self._places = places
+        headers = gather(data, starts - BLOCK, BLOCK)
+        good = plain_headers(headers) & (stated_sizes(headers) == sizes)
+        for row in np.flatnonzero(~good).tolist():
+            if not places[row][0].scanned:
+                raise ShardCorrupted(
+                    "no sample where the shard's .index file says there is one; delete that file if the shard changed"
+                ).at(shard=places[row][0].shard, offset=self.where(row).offset)
+
+    def where(self, row: int) -> Where:
+        shard, number = self._places[row]
+        return shard.where(number)
+
+    def payload(self, row: int) -> memoryview:
+        shard, number = self._places[row]
+        return shard.payload(number)
+
+
+class _InFiles(Dense):
+    """An array field whose elements are still in the files."""
+
+    def __init__(self, layout: ArrayLayout, places: list[tuple[int, int]]) -> None:
+        self.layout = layout
+        self._places = places  # file descriptor and position of each
+
+    def copy_into(self, rows: Bytes, low: int, high: int) -> None:
+        for row, (fd, start) in zip(rows, self._places[low:high], strict=True):
+            _read_into(fd, row.data, start)
+
+    def arrays(self, low: int, high: int) -> list[npt.NDArray[Any]]:
+        dtype, shape, fortran, _ = self.layout
+        made = []
+        for fd, start in self._places[low:high]:
+            array: npt.NDArray[Any] = np.empty(shape, dtype, "F" if fortran else "C")
+            _read_into(fd, (array.T if fortran else array).reshape(-1).view(np.uint8).data, start)
+            made.append(array)
+        return made
+
+
+def _read_into(fd: int, target: memoryview, start: int) -> None:
+    while len(target):
+        got = os.preadv(fd, [target], start)
+        if not got:
+            raise ShardCorrupted("truncated: the file became shorter while it was read").at(offset=start)
+        target, start = target[got:], start + got
+
+
+class Skeletons(Scattered):
+    """Samples of which one array's elements, alike in all, stay in the files.
+
+    Args:
+        places: shard and row of each.
+        name: the array field.
+        begin: where its elements begin in each sample.
+        width: how many bytes they are.
+    """
+
+    def __init__(self, places: Sequence[Place], name: str, begin: int, width: int) -> None:
+        parts = []
+        for shard, row in places:
+            start, size = shard.starts[row], shard.sizes[row]
+            parts.append(os.pread(shard.fd, BLOCK + begin, start - BLOCK))
+            parts.append(os.pread(shard.fd, size - begin - width, start + begin + width))
+        super().__init__(places, parts, (name, width))
+        self._begin = begin
+
+    @classmethod
+    def of(cls, places: Sequence[Place]) -> Skeletons | None:
+        """The samples in parts, if they are large and each has the same large array in the same place."""
+        shard, row = places[0]
+        found = _largest_array(shard, row) if _IN_PARTS and shard.sizes[row] >= _LARGE else None
+        if found is None or any(s.sizes[r] < found[1] + found[2] for s, r in places):
+            return None
+        chunk = cls(places, *found)
+        return chunk if chunk._alike(found[0]) else None
+
+    def spans(self, name: str, low: int, high: int) -> list[memoryview]:
+        if self._cut is None or name != self._cut[0]:
+            return super().spans(name, low, high)
+        field = self._walked[0][name]
+        assert isinstance(field, Spans)
+        begin, size = int(field.starts[0] - self.starts[0]), int(field.sizes[0])
+        return [self.payload(row)[begin : begin + size] for row in range(low, high)]
+
+    def _alike(self, name: str) -> bool:
+        field = self._walked[0].get(name)
+        if not isinstance(field, Spans) or self._cut is None:
+            return False
+        head = self._begin - int(field.starts[0] - self.starts[0])  # bytes of the array's own header
+        if ((field.starts - self.starts) != self._begin - head).any() or (field.sizes != head + self._cut[1]).any():
+            return False
+        headers = gather(self.data, field.starts, head)
+        if (headers != headers[0]).any():
+            return False
+        try:
+            layout = read_layout(headers[0].data, int(field.sizes[0]))
+        except SampleDecodeError:
+            return False
+        if layout.start != head:
+            return False
+        places = [(shard.fd, shard.starts[row] + self._begin) for shard, row in self._places]
+        self._arrays[name] = _InFiles(layout, places)
+        return True
+
+
+def _largest_array(shard: MappedShard, row: int) -> tuple[str, int, int] | None:
+    """The array that is most of a sample: field, where its elements begin in the sample, their bytes."""
+    payload = shard.payload(row)
+    one = Columns(np.frombuffer(payload, np.uint8), np.zeros(1, np.int64), np.array([len(payload)]))
+    for name, start, size in one.bins():
+        if 2 * size > len(payload):
+            try:
+                layout = read_layout(payload[start : start + size])
+            except SampleDecodeError:
+                return None
+            return (name, start + layout.start, layout.nbytes) if layout.nbytes else None
+    return None
+
+
+def large_samples(fd: int) -> bool:
+    """Whether the first sample of a local shard is large."""
+    if not _IN_PARTS:
+        return False
+    header = np.frombuffer(os.pread(fd, BLOCK, 0), np.uint8)[None]
+    return header.size == BLOCK and bool(plain_headers(header)[0] and stated_sizes(header)[0] >= _LARGE)
+
+
+def gather_places(places: Sequence[Place]) -> Scattered:
+    """Samples of local shards as one chunk, in the order given.
+
+    Raises:
+        ShardCorrupted: there is no sample where a sidecar says.
+    """
+    parts = Skeletons.of(places)
+    if parts is not None:
+        return parts
+    spans = []
+    for shard, row in places:
+        start = shard.starts[row]
+        spans.append(shard.view[start - BLOCK : start + shard.sizes[row]])
+    return Scattered(places, spans)

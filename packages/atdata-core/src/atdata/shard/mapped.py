@@ -1,0 +1,107 @@
+"""Local shards with the positions of their samples, for reading in any order."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import weakref
+from array import array
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import AtdataError, ShardCorrupted
+from .blocks import Where
+from .manifest import read_manifest
+from .reader import SUFFIX, Record, sample_members
+from .scan import Bytes, scan
+from .sidecar import read_sidecar
+from .tar import BLOCK, TarReader
+
+_WINDOW = 16 << 20
+
+
+class MappedShard:
+    """A shard on this machine, mapped, and where its samples are.
+
+    Positions come from the sidecar if there is one that fits, else from one scan.
+
+    Args:
+        path: the shard.
+        shard: its name, for messages.
+
+    Attributes:
+        starts: where the bytes of each sample begin, as a memoryview of int64: small, and quick to index.
+        sizes: how many each has, likewise.
+        scanned: whether the positions come from the shard itself, not from a sidecar.
+        fault: what is wrong with the shard behind the last of these samples, or None.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, shard: str) -> None:
+        self.shard = shard
+        self.starts = memoryview(array("q"))
+        self.sizes = self.starts
+        self.scanned = True
+        self.fault: AtdataError | None = None
+        self.fd = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self.fd)
+        if os.fstat(self.fd).st_size == 0:  # an empty file cannot be mapped
+            self.fault = ShardCorrupted("empty: 0 bytes is not a tar, perhaps a write or download that failed")
+            self.fault.at(shard=shard)
+            return
+        self._map = mmap.mmap(self.fd, 0, access=mmap.ACCESS_READ)
+        self.view = memoryview(self._map)
+        manifest = read_manifest(path.parent)
+        facts = manifest.shards.get(path.name) if manifest else None
+        sidecar = read_sidecar(path, facts.sha256 if facts else None)
+        if sidecar is None:
+            self._scan(np.frombuffer(self._map, np.uint8))
+        else:
+            self.scanned = False
+            self.starts, self.sizes = sidecar.starts.data, sidecar.sizes.data
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def _scan(self, data: Bytes) -> None:
+        starts, sizes = array("q"), array("q")
+        position, width = 0, _WINDOW
+        while True:
+            members = scan(data[position : position + width])
+            starts.frombytes((members.starts + position).tobytes())
+            sizes.frombytes(members.sizes.tobytes())
+            position += members.end
+            if not members.end:
+                if members.wanted <= width or position + width >= len(data):
+                    break
+                width = members.wanted
+        self._map.seek(position)
+        previous = self._name(starts[-1]) if starts else ""
+        try:
+            for member in sample_members(TarReader(self._map, position), previous):
+                starts.append(member.start)
+                sizes.append(member.size)
+        except AtdataError as error:
+            self.fault = error.at(shard=self.shard)
+        self.starts, self.sizes = memoryview(starts), memoryview(sizes)
+
+    def _name(self, start: int) -> str:
+        header = bytes(self.view[start - BLOCK : start - BLOCK + 100])
+        return header.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+
+    def where(self, row: int) -> Where:
+        """Where one sample is, for messages."""
+        start = self.starts[row]
+        return Where(self.shard, self._name(start).removesuffix(SUFFIX), start - BLOCK)
+
+    def record(self, row: int) -> Record:
+        """One sample, copied."""
+        return Record(*self.where(row), bytes(self.payload(row)))
+
+    def payload(self, row: int) -> memoryview:
+        """The bytes of one sample."""
+        start = self.starts[row]
+        return self.view[start : start + self.sizes[row]]
