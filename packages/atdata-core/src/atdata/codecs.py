@@ -164,7 +164,7 @@ def _all_of(exact: type | None, values: Iterable[Any]) -> bool:
 def _sequence(text: str, item: Codec, build: type[list[Any]] | type[tuple[Any, ...]]) -> Codec:
     exact = _exact_type(item)
 
-    def through(step: Step, build: type[list[Any]] | type[tuple[Any, ...]]) -> Step:
+    def through(step: Step) -> Step:
         def convert(value: Any) -> Any:
             if not isinstance(value, (list, tuple)):
                 raise WrongValue
@@ -174,17 +174,17 @@ def _sequence(text: str, item: Codec, build: type[list[Any]] | type[tuple[Any, .
 
         return convert
 
-    return Codec("list", text, through(item.pack, list), through(item.unpack, build), item=item)
+    return Codec("list", text, through(item.pack), through(item.unpack), item=item)
 
 
 def _fixed_tuple(items: list[Codec]) -> Codec:
-    def through(steps: list[Step], build: type[list[Any]] | type[tuple[Any, ...]]) -> Step:
+    def through(steps: list[Step]) -> Step:
         def convert(value: Any) -> Any:
             if not isinstance(value, (list, tuple)):
                 raise WrongValue
             if len(value) != len(steps):
                 raise WrongValue(f"its length is {len(value)}, not {len(steps)}")
-            return build(_apply(steps, value, itertools.count()))
+            return tuple(_apply(steps, value, itertools.count()))
 
         return convert
 
@@ -192,8 +192,8 @@ def _fixed_tuple(items: list[Codec]) -> Codec:
     return Codec(
         "list",
         f"tuple[{', '.join(texts) or '()'}]",
-        through([item.pack for item in items], list),
-        through([item.unpack for item in items], tuple),
+        through([item.pack for item in items]),
+        through([item.unpack for item in items]),
         item=items[0] if len(set(texts)) == 1 else None,
     )
 

@@ -143,7 +143,9 @@ def _groups(sample_type: type[Any], pieces: Iterable[Piece]) -> Iterator[Iterabl
             piece = Piece(chunk, start, min(high, start + step))
             try:
                 columns = [_piece_values(plan, field, piece) for field in plan.fields]
-            except AtdataError:
+                for name in chunk.texts():  # a sample that cannot be unpacked alone is bad in company, too
+                    chunk.values(name, 0, 0)
+            except (AtdataError, UnicodeDecodeError):
                 yield _one_after_another(sample_type, piece)
             else:
                 yield _build(sample_type, plan, columns, piece.high - piece.low)

@@ -191,7 +191,7 @@ def make_plan(cls: Any, plain: bool) -> Plan:
 
 
 def _is_initvar(cls: type, item: dataclasses.Field[Any]) -> bool:
-    with contextlib.suppress(NameError, AttributeError):  # a ClassVar may name anything
+    with contextlib.suppress(Exception):  # a ClassVar may say anything
         hint = _hint(cls, item)
         return hint is dataclasses.InitVar or isinstance(hint, dataclasses.InitVar)
     return False
@@ -241,20 +241,25 @@ def keep_local_hints(cls: type) -> None:
 
 
 def _local_names(cls: type) -> dict[str, Any]:
-    """What is defined in the functions that the class statement stands in, as far as these are running."""
+    """What the code around the class statement defines, as far as it is running, and its module does not hold."""
     around = cls.__qualname__.split(".<locals>.")[:-1]
-    functions = {*itertools.accumulate(around, "{}.<locals>.{}".format)}
+    scopes = {*itertools.accumulate(around, "{}.<locals>.{}".format)} or {"<module>"}
+    module = sys.modules.get(cls.__module__)
     names: dict[str, Any] = {}
-    frame = inspect.currentframe() if functions else None
+    frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_code.co_qualname in functions and frame.f_globals.get("__name__") == cls.__module__:
-            names = {**frame.f_locals, **names}
+        if frame.f_code.co_qualname in scopes and frame.f_globals.get("__name__") == cls.__module__:
+            # exec() may give code other globals than those of the module it claims
+            beyond = {} if module and frame.f_globals is vars(module) else frame.f_globals
+            names = {**beyond, **(frame.f_locals if around else {}), **names}
         frame = frame.f_back
     return names
 
 
 def _resolved(cls: type, annotation: Any, local_names: Mapping[str, Any]) -> Any:
     """An annotation from the body of a class, evaluated if it is text."""
+    if isinstance(annotation, type):
+        return annotation
     module = sys.modules.get(cls.__module__)
     parameters = {parameter.__name__: parameter for parameter in getattr(cls, "__type_params__", ())}
     # The body comes last: a default that is named as a type must not hide that type

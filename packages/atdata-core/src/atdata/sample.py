@@ -243,11 +243,11 @@ def packable(cls: type[Any] | None = None, /, **options: Any) -> Any:
     """Make a class a sample type: a dataclass that also inherits ``PackableSample``.
 
     Works bare (``@packable``) and with the options of ``dataclasses.dataclass`` (``@packable(frozen=True)``).
-    The class keeps its name, bases, methods and inherited fields.
+    The class keeps its name, bases, methods and inherited fields. One that is a dataclass already keeps its options.
 
     Raises:
-        SampleTypeError: a field whose type cannot be stored; names it. Annotations that are not defined yet are
-            looked at on first use instead.
+        SampleTypeError: a field whose type cannot be stored, or whose name every sample has a member of; names it.
+            Annotations that are not defined yet are looked at on first use instead.
 
     Examples:
         >>> import numpy as np
@@ -267,6 +267,7 @@ def packable(cls: type[Any] | None = None, /, **options: Any) -> Any:
         _prepare(made)
         if "__dataclass_params__" not in vars(made):
             made = dataclasses.dataclass(**options)(made)
+            _prepare(made)  # with slots=True it is another class now
         elif options:
             raise SampleTypeError(f"{cls.__name__} is a dataclass already; give its options to @dataclass")
         elif "__init__" in vars(made):

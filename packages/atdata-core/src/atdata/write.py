@@ -264,8 +264,8 @@ def _check_key(key: str) -> None:
     misread = "." in key.rpartition("/")[2] or group_of(key + SUFFIX) is None
     if misread or "\0" in key or key.startswith(("/", "__")) or ".." in key.split("/"):
         raise ValueError(
-            f"{key!r} is no key that every reader takes: it must be a relative path without '..' or NUL whose last part "
-            "is not empty and has no dot, and must not start with '__'"
+            f"{key!r} is no key that every reader takes: it must be a relative path without '..' or NUL whose last "
+            "part is not empty and has no dot, and must not start with '__'"
         )
 
 

@@ -61,7 +61,7 @@ def array_header(dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool) ->
         told = None
     if told != dtype:
         raise SampleTypeError(
-            f"dtype {str(dtype):.100} cannot be told in a .npy header, so it would come back as another; "
+            f"dtype {dtype!s:.100} cannot be told in a .npy header, so it would come back as another; "
             "store a .view() of a standard dtype of the same size"
         )
     return header

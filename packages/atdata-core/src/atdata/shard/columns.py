@@ -118,6 +118,7 @@ class Columns:
         self.sizes = sizes
         self._cut = cut
         self._lists: dict[str, list[Any]] = {}
+        self._rests: dict[int, dict[str, Any]] = {}
         self._arrays: dict[str, Dense | Vectors | None] = {}
         self._view = data.data
 
@@ -156,6 +157,11 @@ class Columns:
         Raises:
             SampleDecodeError: the sample is not a msgpack map.
         """
+        if row not in self._rests:
+            self._rests[row] = self._unpack_rest(row)
+        return self._rests[row]
+
+    def _unpack_rest(self, row: int) -> dict[str, Any]:
         fields, starts, count = self._walked
         if count == 0:
             return {}
@@ -171,6 +177,10 @@ class Columns:
             for name, field in self._walked[0].items()
             if isinstance(field, Spans) and field.kind == "bin"
         ]
+
+    def texts(self) -> list[str]:
+        """Names of the walked text fields."""
+        return [name for name, field in self._walked[0].items() if field.kind == "str"]
 
     def kind(self, name: str) -> Kind | None:
         """What a field is in all samples; None where that differs or the field is in the unwalked rest."""

@@ -56,7 +56,7 @@ class MappedShard:
         self.view = memoryview(self._map)
         manifest = read_manifest(path.parent)
         facts = manifest.shards.get(path.name) if manifest else None
-        sidecar = read_sidecar(path, facts.sha256 if facts else None)
+        sidecar = read_sidecar(path, facts)
         if sidecar is None:
             self._scan(np.frombuffer(self._map, np.uint8))
         else:
@@ -82,8 +82,9 @@ class MappedShard:
         previous = self._name(starts[-1]) if starts else ""
         try:
             for member in sample_members(TarReader(self._map, position), previous):
-                starts.append(member.start)
-                sizes.append(member.size)
+                if member.start + member.size <= len(data):  # else the reader finds that it is cut off
+                    starts.append(member.start)
+                    sizes.append(member.size)
         except AtdataError as error:
             self.fault = error.at(shard=self.shard)
         self.starts, self.sizes = memoryview(starts), memoryview(sizes)

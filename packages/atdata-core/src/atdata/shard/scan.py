@@ -64,7 +64,7 @@ def gather(data: Bytes, positions: Positions, width: int) -> Bytes:
 
 def _header_offsets(data: Bytes) -> Positions:
     """Where headers are, if the archive is regular; the caller checks what is there."""
-    first = _size_at(data, 0)
+    first = _size_at(data, 0) if len(data) >= BLOCK else None
     if first is not None and data[156] == ord("x"):
         first = _size_at(data, BLOCK + -(-first // BLOCK) * BLOCK)
     if first is None:

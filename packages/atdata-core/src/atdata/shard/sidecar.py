@@ -15,6 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .manifest import ShardFacts
+from .tar import BLOCK
+
 _HEAD = struct.Struct("<8sQ32sQ")
 _MAGIC = b"ATDINDEX"
 
@@ -42,15 +45,15 @@ def sidecar_bytes(starts: Sequence[int], sizes: Sequence[int], shard_bytes: int,
     return head + np.array([starts, sizes], "<u8").tobytes()
 
 
-def read_sidecar(shard: Path, sha256: str | None = None) -> Sidecar | None:
+def read_sidecar(shard: Path, facts: ShardFacts | None = None) -> Sidecar | None:
     """The sidecar of a shard, or None if there is none that fits it.
 
-    One that belongs to other bytes (the size differs, or the digest differs from ``sha256``) is ignored with a
-    warning: it is a cache.
+    One that belongs to other bytes (the size differs from the shard's, or digest or count from the manifest's) is
+    ignored with a warning: it is a cache.
 
     Args:
         shard: the shard's path.
-        sha256: the shard's digest in hex, where the manifest knows it.
+        facts: what the manifest says of the shard, if it says something.
     """
     path = shard.with_name(sidecar_name(shard.name))
     try:
@@ -59,18 +62,18 @@ def read_sidecar(shard: Path, sha256: str | None = None) -> Sidecar | None:
         return None
     except OSError:
         data = b""  # not even a file
-    reason = _misfit(data, shard.stat().st_size, sha256)
+    reason = _misfit(data, shard.stat().st_size, facts)
     if reason is None:
         table = np.frombuffer(data, "<u8", offset=_HEAD.size).astype(np.int64).reshape(2, -1)
         starts, sizes = table
-        if (starts >= 0).all() and (sizes >= 0).all() and (sizes <= shard.stat().st_size - starts).all():
+        if (starts >= BLOCK).all() and (sizes >= 0).all() and (sizes <= shard.stat().st_size - starts).all():
             return Sidecar(starts, sizes)
         reason = "it points outside the shard"
     warnings.warn(f"{path} is ignored: {reason}; the shard is scanned instead", stacklevel=2)
     return None
 
 
-def _misfit(data: bytes, shard_bytes: int, sha256: str | None) -> str | None:
+def _misfit(data: bytes, shard_bytes: int, facts: ShardFacts | None) -> str | None:
     if len(data) < _HEAD.size:
         return "it is truncated"
     magic, stated_bytes, digest, count = _HEAD.unpack_from(data)
@@ -78,6 +81,6 @@ def _misfit(data: bytes, shard_bytes: int, sha256: str | None) -> str | None:
         return "it is not an atdata sidecar, or is truncated"
     if stated_bytes != shard_bytes:
         return f"it is for a shard of {stated_bytes:,} bytes, this one has {shard_bytes:,}"
-    if sha256 is not None and digest.hex() != sha256:
-        return "it is for a shard with another sha-256 than the manifest's"
+    if facts is not None and (digest.hex() != facts.sha256 or count != facts.samples):
+        return "it is for a shard with another sha-256 or number of samples than the manifest's"
     return None

@@ -239,12 +239,12 @@ class TarReader:
             ended = False
             start = here if start is None else start
             head = _parse(block, here)
-            if head.kind in b"xgLK":
+            if head.kind in b"xXgLK":
                 if head.size > _MAX_EXTENSION:
                     raise ShardCorrupted(f"an extended header of {head.size:,} bytes").at(offset=here)
                 data = self._take(head.size, "an extended header", here)
                 self._take(padding(head.size), "an extended header", here)
-                if head.kind == b"x":
+                if head.kind in b"xX":
                     extended |= _pax_records(data, here)
                 elif head.kind == b"g":
                     shared |= _pax_records(data, here)

@@ -8,27 +8,35 @@ from typing import IO, Any
 
 from ..errors import AtdataError
 
-# Between "://" and the last "@" of the authority; a password may hold a "/" that should have been percent-encoded
-_USER = re.compile(r"(?:^|(?<=://))(?:[^/]*|[^/@]*:(?!\d*(?:[/?#]|$)).*)@", re.DOTALL)
-_QUERY = re.compile(r"[?#].*", re.DOTALL)
 # The words of a command that say which shard it reads
 _FILES = re.compile(r"[^\s'\"|;<>=]*(?:://|\.tar)[^\s'\"|;<>]*")
 
 
 def public(name: str) -> str:
-    """A shard's identifier without what may be secret, for messages; paths and ``file:`` URLs stay as they are.
+    """A shard's identifier without what may be secret, for messages; local paths and URLs stay as they are.
 
-    URLs lose user, password, query and fragment. A command may hold a secret anywhere, so of ``pipe:`` URLs only
-    the files and URLs that they read are left.
+    URLs lose user, password, query and fragment. A command may hold a secret anywhere, so of a ``pipe:`` URL only
+    the files and URLs that it reads are left.
     """
     scheme = name[:5].lower()
     if scheme == "pipe:":
-        files = (_QUERY.sub("", _USER.sub("", word)) for word in _FILES.findall(name[5:]))
-        return " ".join(["pipe:...", *files])
-    if not re.match("[^/]*://", name):
-        return name
-    name = _USER.sub("", name)
-    return name if scheme == "file:" else _QUERY.sub("", name)
+        return " ".join(["pipe:...", *map(_without_secrets, _FILES.findall(name[5:]))])
+    if scheme == "file:":
+        return re.sub("^file://[^/]*@", "file://", name, flags=re.IGNORECASE)
+    return _without_secrets(name) if re.match("[^/]*://", name) else name
+
+
+def _without_secrets(url: str) -> str:
+    return re.split("[?#]", "://".join(map(_without_user, url.split("://"))), maxsplit=1)[0]
+
+
+def _without_user(text: str) -> str:
+    authority, slash, path = text.partition("/")
+    if "@" in authority:
+        return authority.rpartition("@")[2] + slash + path
+    _, colon, port = authority.rpartition(":")
+    # a password with a "/" that should have been percent-encoded
+    return path.rpartition("@")[2] if colon and not port.isdigit() and "@" in path else text
 
 
 class ShardStreams:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from braceexpand import braceexpand
 
@@ -30,26 +30,34 @@ _ESCAPE = os.sep != "\\"
 _MARKS = re.compile(r"\\.|[{},]" if _ESCAPE else r"[{},]", re.DOTALL)
 
 
-def expand(pattern: str) -> list[str]:
-    """All URLs of a pattern, in order; a pattern without braces is returned as it is.
+def check(patterns: Iterable[str]) -> None:
+    """Refuse patterns that stand for more than a machine should be asked to list, all together.
 
     Raises:
-        UnsafeURL: it stands for over a million URLs, or is longer or nested deeper than any sensible pattern.
-        ValueError: its braces are not balanced.
+        UnsafeURL: they stand for over a million URLs, or one is longer or nested deeper than any sensible pattern.
+        ValueError: the braces of one are not balanced.
     """
-    if "{" not in pattern and "}" not in pattern:
-        return [pattern]
-    try:
-        count, characters = _measure(pattern, 0)
-    except ValueError as error:
-        error.args = (f"{public(pattern)!r:.200}: {error}",)
-        raise
-    if count > LIMIT:
-        many = f"{count:,}" if count < _ENOUGH else f"over {_ENOUGH:,}"
-        raise UnsafeURL(f"{public(pattern)!r:.200} stands for {many} URLs; at most {LIMIT:,} are expanded")
-    if characters > _MAX_CHARACTERS:
-        raise UnsafeURL(f"{public(pattern)!r:.200} stands for too much text: URLs of {characters:,} characters")
-    return list(braceexpand(pattern, escape=_ESCAPE))
+    total, characters, names = 0, 0, []
+    for pattern in filter(_has_braces, patterns):
+        try:
+            measured = _measure(pattern)
+        except ValueError as error:
+            raise type(error)(f"{public(pattern)!r:.200}: {error}") from None
+        total, characters = total + measured[0], characters + measured[1]
+        names.append(pattern)
+        if total > LIMIT or characters > _MAX_CHARACTERS:
+            many = f"{total:,}" if total < _ENOUGH else f"over {_ENOUGH:,}"
+            what = f"{many} URLs; at most {LIMIT:,} are" if total > LIMIT else "URLs so long that they are not"
+            raise UnsafeURL(f"{'::'.join(map(public, names))!r:.200} stands for {what} expanded")
+
+
+def expand(pattern: str) -> list[str]:
+    """All URLs of a pattern that was checked, in order; a pattern without braces is returned as it is."""
+    return list(braceexpand(pattern, escape=_ESCAPE)) if _has_braces(pattern) else [pattern]
+
+
+def _has_braces(pattern: str) -> bool:
+    return "{" in pattern or "}" in pattern
 
 
 def _marks(pattern: str) -> Iterator[tuple[int, str, int]]:
@@ -58,21 +66,21 @@ def _marks(pattern: str) -> Iterator[tuple[int, str, int]]:
     for match in _MARKS.finditer(pattern):
         mark = match[0]
         level += (mark == "{") - (mark == "}")
+        if level > _MAX_DEPTH:
+            raise UnsafeURL(f"braces nested over {_MAX_DEPTH} deep")
         if len(mark) == 1:
             yield match.start(), mark, level
 
 
-def _measure(pattern: str, depth: int) -> tuple[int, int]:
+def _measure(pattern: str) -> tuple[int, int]:
     """How many URLs a pattern stands for, and about how many characters they have, without making them."""
-    if depth > _MAX_DEPTH:
-        raise UnsafeURL(f"braces nested over {_MAX_DEPTH} deep")
     count, characters, start, level = 1, 0, 0, 0
-    for position, mark, level in _marks(pattern):  # noqa: B007
+    for position, mark, level in _marks(pattern):
         if mark == "{" and level == 1:
             characters += count * (position - start)
             start = position
         elif mark == "}" and level == 0:
-            group = _measure_group(pattern[start + 1 : position], depth + 1)
+            group = _measure_group(pattern[start + 1 : position])
             characters = min(characters * group[0] + group[1] * count, _ENOUGH)
             count = min(count * group[0], _ENOUGH)
             start = position + 1
@@ -81,27 +89,22 @@ def _measure(pattern: str, depth: int) -> tuple[int, int]:
     return count, characters + count * (len(pattern) - start)
 
 
-def _measure_group(text: str, depth: int) -> tuple[int, int]:
+def _measure_group(text: str) -> tuple[int, int]:
     """The same for what stands between two braces."""
-    if numbers := _NUMBERS.match(text):
-        first, last, step = numbers.groups(default="1")
-        width = max(map(len, numbers.groups(default="1")))
+    if bounds := _NUMBERS.match(text) or _LETTERS.match(text):
+        first, last, step = bounds.groups(default="1")
+        width = max(len(first), len(last), len(step))
         if width > _MAX_DIGITS:
-            raise UnsafeURL(f"a number of {width:,} digits")
-        count = min(abs(int(last) - int(first)) // (int(step) or 1) + 1, _ENOUGH)
+            raise UnsafeURL(f"a range with a number of {width:,} digits")
+        place = int if bounds.re is _NUMBERS else _ALPHABET.index
+        count = min(abs(place(last) - place(first)) // (int(step) or 1) + 1, _ENOUGH)
         return count, count * width
-    if letters := _LETTERS.match(text):
-        first, last, step = letters.groups(default="1")
-        span = abs(_ALPHABET.index(last) - _ALPHABET.index(first))
-        # a longer step goes past any span
-        count = span // (int(step[-_MAX_DIGITS:]) or 1) + 1
-        return count, count
     commas = [position for position, mark, level in _marks(text) if mark == "," and level == 0]
     if not commas:
-        count, characters = _measure(text, depth)
+        count, characters = _measure(text)
         return count, characters + 2 * count
     parts = [
-        _measure(text[low:high], depth)
+        _measure(text[low:high])
         for low, high in zip([0, *(comma + 1 for comma in commas)], [*commas, len(text)], strict=True)
     ]
     return sum(count for count, _ in parts), sum(characters for _, characters in parts)

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import urllib.error
-import urllib.parse
-import urllib.request
+import stat
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, TypeAlias, cast
+from urllib.parse import unquote_to_bytes
 
-from ..errors import ShardIsDirectory, ShardNotFound, ShardPermissionError, UnsafeURL
-from . import ShardStreams
-from .braces import expand
+from ..errors import (
+    AtdataError,
+    ShardIsDirectory,
+    ShardNotFound,
+    ShardPermissionError,
+    ShardUnreadable,
+    UnsafeURL,
+)
+from . import ShardStreams, public
+from .braces import check, expand
 
 Location: TypeAlias = "str | os.PathLike[str]"
 
-# A single letter is a Windows drive
-_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
-_TIMEOUT = 60.0
+# A single letter is a Windows drive; "data-10:30.tar" is a name
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(file|pipe):", re.IGNORECASE)
 
 
 class URLSource:
     """Shards at paths and URLs: local files, ``file:``, ``http(s):``, and schemes of installed backends.
 
+    Two sources are equal if they have the same shards.
+
     Args:
         url: a path or URL, or several. In text, brace patterns such as ``data-{000..009}.tar`` stand for many and
             ``::`` separates several; a ``pathlib.Path`` is taken letter by letter.
-        allow_shell: let ``pipe:`` URLs run their command in a shell. Say so only for URLs that you typed yourself.
+        allow_shell: let ``pipe:`` URLs run their command in a shell, and ``gs:``, ``ais:``, ``sftp:``, ``ftps:`` and
+            ``scp:`` run the program that reads them. Say so only for URLs that you typed yourself.
 
     Raises:
+        TypeError: neither text nor a path, nor several of them.
+        ValueError: an empty text, or braces that are not balanced.
         UnsafeURL: a ``pipe:`` URL without ``allow_shell``, or a brace pattern for over a million URLs.
 
     Examples:
@@ -40,18 +52,19 @@ class URLSource:
     """
 
     def __init__(self, url: Location | Iterable[Location], *, allow_shell: bool = False) -> None:
-        given: list[Any] = [url] if isinstance(url, str | os.PathLike) else list(url)
+        given: list[Any] = list(url) if isinstance(url, Iterable) and not isinstance(url, str | os.PathLike) else [url]
         if not given or not all(isinstance(item, str | os.PathLike) for item in given):
             raise TypeError(f"a URL is text or a path, or a list of them; found {url!r:.200}")
-        if not all(os.fspath(item) for item in given):
-            raise ValueError("an empty text is no URL")
         self.allow_shell = allow_shell
-        self._given = [os.fspath(item) for item in given]
-        self._shards = [shard for item in given for shard in _expand(item)]
+        self._given = [item if isinstance(item, str) else _literal(item) for item in given]
+        check(part for item in given if isinstance(item, str) for part in _parts(item))
+        self._shards: list[str] = []
+        for item in given:
+            self._shards += _expand(item) if isinstance(item, str) else [_literal(item)]
         for shard in self._shards:
             if scheme_of(shard) == "pipe" and not allow_shell:
                 raise UnsafeURL(
-                    f"{shard!r:.200} would run a command in a shell; if that is what you mean, use "
+                    f"{public(shard)!r:.200} would run a command in a shell; if that is what you mean, use "
                     "URLSource(url, allow_shell=True)"
                 )
 
@@ -74,91 +87,170 @@ class URLSource:
         """``(identifier, stream)`` of each shard, opened one by one; also works when called."""
         return ShardStreams(self.list_shards, self.open_shard)
 
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self._shards)
+
     def open_shard(self, shard_id: str) -> IO[bytes]:
         """Open one shard for reading.
 
+        Args:
+            shard_id: one of ``list_shards()``.
+
         Raises:
             KeyError: it is not in ``list_shards()``.
-            ShardNotFound, ShardIsDirectory, ShardPermissionError: it cannot be opened.
+            ShardNotFound, ShardIsDirectory, ShardPermissionError: as they say.
+            ShardUnreadable: it cannot be opened for another reason, or, from the stream, not be read to its end.
+            UnsafeURL: a ``file:`` URL of another machine.
             PluginNotFound: no installed distribution reads its scheme.
         """
-        if shard_id not in self._shards:
-            raise KeyError(f"{shard_id!r} is not a shard of {self!r}")
+        if shard_id not in self._known:
+            raise KeyError(f"{public(shard_id)!r} is not a shard of {self!r}")
+        try:
+            return self._open(shard_id)
+        except AtdataError as error:
+            error.at(shard=public(shard_id))
+            raise
+
+    def _open(self, shard_id: str) -> IO[bytes]:
         scheme = scheme_of(shard_id)
         if scheme in ("", "file"):
-            return _open_file(local_path(shard_id) or Path(shard_id))
+            return _open_file(shard_id)
         if scheme in ("http", "https"):
-            return _open_http(shard_id)
-        if scheme == "pipe":
-            from webdataset.gopen import gopen
+            from .http import open_http
 
-            return cast("IO[bytes]", gopen(shard_id))
+            return open_http(shard_id)
+
+        from .command import PROGRAMS, open_command
+
+        if scheme == "pipe":
+            return open_command(shard_id, shard_id[len("pipe:") :])
+
         from .. import plugins
 
-        source: Any = plugins.get("atdata.sources", scheme)([shard_id])
+        try:
+            make = plugins.get("atdata.sources", scheme)
+        except plugins.PluginNotFound as error:
+            if scheme not in PROGRAMS:
+                raise
+            program = PROGRAMS[scheme]
+            if self.allow_shell:
+                return open_command(shard_id, [*program, shard_id])
+            raise plugins.PluginNotFound(
+                f"{error}. If {program[0]} is installed, URLSource(url, allow_shell=True) reads it with that"
+            ) from None
+        source: Any = make([shard_id])
         return cast("IO[bytes]", source.open_shard(shard_id))
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, URLSource):
+            return NotImplemented
+        return self._shards == other._shards and self.allow_shell == other.allow_shell
+
+    def __hash__(self) -> int:
+        return hash((*self._shards, self.allow_shell))
+
     def __repr__(self) -> str:
-        shown = self._given[0] if len(self._given) == 1 else f"{len(self._given)} URLs"
-        return f"URLSource({shown!r})"
+        first = "::".join(map(public, _parts(self._given[0])))
+        return f"URLSource({first if len(self._given) == 1 else f'{len(self._given)} URLs'!r})"
 
 
-def _expand(item: Location) -> list[str]:
-    if not isinstance(item, str):
-        return [os.fspath(item)]
-    if item.startswith("pipe:"):
-        return expand(item)  # a command may hold "::"
-    return [shard for part in item.split("::") for shard in expand(part)]
+def _parts(text: str) -> list[str]:
+    # a command may hold "::"
+    parts = [text] if scheme_of(text) == "pipe" else text.split("::")
+    if not all(parts):
+        raise ValueError("an empty text is no URL")
+    return parts
+
+
+def _expand(text: str) -> list[str]:
+    shards = [shard for part in _parts(text) for shard in expand(part)]
+    return [_literal(shard) if _is_file_of_that_name(shard) else shard for shard in shards]
+
+
+def _is_file_of_that_name(shard: str) -> bool:
+    return scheme_of(shard) in ("file", "pipe") and "://" not in shard and os.path.lexists(shard)
+
+
+def _literal(path: Location) -> str:
+    """The text of a path, such that it cannot be taken for a URL."""
+    text = os.fsdecode(path)
+    return os.path.join(os.curdir, text) if scheme_of(text) else text
 
 
 def scheme_of(url: str) -> str:
     """The scheme of a URL in lower case; empty for paths."""
     match = _SCHEME.match(url)
-    return match[1].lower() if match else ""
+    return (match[1] or match[2]).lower() if match else ""
 
 
 def local_path(url: str) -> Path | None:
-    """The path that a URL names on this machine, or None if it is elsewhere."""
+    """The path that a URL names on this machine, or None if it is elsewhere.
+
+    Raises:
+        UnsafeURL: a ``file:`` URL of another machine.
+    """
     scheme = scheme_of(url)
-    if scheme == "file":
-        parts = urllib.parse.urlsplit(url)
-        if parts.netloc not in ("", "localhost"):
-            raise UnsafeURL(f"{url!r:.200} names a file on another machine")
-        return Path(urllib.request.url2pathname(parts.path))
-    return None if scheme else Path(url)
+    if scheme != "file":
+        return None if scheme else Path(url)
+    path = url[len("file:") :]
+    if path.startswith("//"):
+        authority, slash, path = path[2:].partition("/")
+        if authority.lower() not in ("", "localhost"):
+            raise UnsafeURL(f"{public(url)!r:.200} names a file on another machine")
+        path = slash + path
+    if os.name == "nt":
+        from urllib.request import url2pathname  # knows drives
+
+        return Path(url2pathname(path))
+    return Path(os.fsdecode(unquote_to_bytes(os.fsencode(path))))
 
 
-def _open_file(path: Path) -> IO[bytes]:
+class _BelowFile(ShardNotFound, NotADirectoryError):
+    """A shard does not exist, because a file is where one of its folders should be."""
+
+
+class _ImpossibleName(ShardNotFound, ValueError):
+    """A shard does not exist, because no file can have its name."""
+
+
+_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+
+
+def _open_file(url: str) -> IO[bytes]:
+    path = local_path(url) or Path(url)
+    shown = f"{path!s:.300}"
     try:
-        # directories open for reading on some systems and fail on the first read
-        if path.is_dir():
+        mode = os.stat(path).st_mode
+        # directories open for reading on some systems and fail on the first read, pipes wait for a writer
+        if stat.S_ISDIR(mode):
             raise IsADirectoryError
+        if not stat.S_ISREG(mode):
+            kind = _KINDS.get(stat.S_IFMT(mode), "a device")
+            raise ShardUnreadable(f"{shown} is {kind}, not a file; to read what a command writes, use a pipe: URL")
         return open(path, "rb", buffering=1 << 20)
     except FileNotFoundError as error:
         advice = "; for a glob pattern use atdata.load_dataset" if "*" in path.name else ""
-        here = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
-        raise ShardNotFound(f"no shard at {path}{here}{advice}") from error
+        raise ShardNotFound(f"no shard at {shown}{_looked_in(path)}{advice}") from error
+    except NotADirectoryError as error:
+        raise _BelowFile(f"no shard at {shown}{_looked_in(path)}: part of its path is a file, not a folder") from error
     except IsADirectoryError as error:
         raise ShardIsDirectory(
-            f"{path} is a directory, not a shard; name its .tar files, for example '{path}/*.tar'"
+            f"{shown} is a directory, not a shard; name its .tar files, for example '{shown}/*.tar'"
         ) from error
     except PermissionError as error:
-        raise ShardPermissionError(f"{path} may not be read by this user") from error
+        raise ShardPermissionError(f"{shown} may not be read by this user") from error
+    except AtdataError:
+        raise
+    except OSError as error:
+        raise ShardUnreadable(f"{shown} cannot be opened: {error.strerror}") from error
+    except ValueError as error:
+        raise _ImpossibleName(f"no file can be named {shown!r}: {error}") from error
 
 
-def _open_http(url: str) -> IO[bytes]:
-    request = urllib.request.Request(url, headers={"User-Agent": "atdata"})
-    try:
-        return cast("IO[bytes]", urllib.request.urlopen(request, timeout=_TIMEOUT))
-    except urllib.error.HTTPError as error:
-        kinds = {404: ShardNotFound, 410: ShardNotFound, 401: ShardPermissionError, 403: ShardPermissionError}
-        kind = kinds.get(error.code)
-        if kind is None:
-            raise
-        raise kind(f"the server answers {error.code} {error.reason} for {_public(url)}") from error
-
-
-def _public(url: str) -> str:
-    """A URL without what may be secret: user, password, query."""
-    parts = urllib.parse.urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+def _looked_in(path: Path) -> str:
+    if not path.is_absolute():
+        # the current folder may be gone
+        with contextlib.suppress(OSError):
+            return f" (looked in {Path.cwd()})"
+    return ""
