@@ -5,7 +5,6 @@ import dataclasses
 import datetime
 import decimal
 import enum
-import itertools
 import random
 import uuid
 from typing import Any
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 
 from atdata.errors import SampleDecodeError, SampleTypeError
 from atdata.shard.array import bytes_to_array
-from atdata.shard.payload import bin_parts, join_parts, map_head, pack_value, unpack_map
+from atdata.shard.payload import bin_parts, map_head, pack_value, unpack_map
 
 
 def there_and_back(value: Any) -> Any:
@@ -289,16 +288,6 @@ def test_arrays_are_bin_values_in_every_length_class(total: int) -> None:
     assert len(stored) == total
     assert head + bytes(elements) == ormsgpack.packb(stored)
     assert (bytes_to_array(stored) == array).all()
-
-
-@settings(deadline=None)
-@given(st.binary(max_size=20), st.lists(st.integers(0, 9000) | st.sampled_from([4095, 4096]), max_size=6))
-def test_joined_parts_are_the_same_bytes_and_large_ones_stay_as_they_are(head: bytes, sizes: list[int]) -> None:
-    parts = [bytes([n]) * size for n, size in enumerate(sizes)]
-    joined = join_parts(head, parts)
-    assert b"".join(joined) == head + b"".join(parts)
-    assert all(any(part is whole for whole in joined) for part in parts if len(part) >= 4096)
-    assert all(len(a) >= 4096 or len(b) >= 4096 for a, b in itertools.pairwise(joined))
 
 
 # ------------------------------------------------------------------------------------------- unpacking

@@ -11,8 +11,9 @@ from importlib.metadata import DistributionFinder, MetadataPathFinder
 from pathlib import Path
 from types import ModuleType
 
-import atdata.plugins as registry
 import pytest
+
+import atdata.plugins as registry
 from atdata.errors import AtdataError
 from atdata.plugins import Plugin, PluginBroken, PluginConflict, PluginNotFound
 

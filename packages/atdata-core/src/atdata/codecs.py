@@ -151,7 +151,7 @@ def _apply(steps: Iterable[Step], values: Iterable[Any], names: Iterable[Any], w
     return done
 
 
-def _exact_type(codec: Codec) -> type | None:
+def exact_type(codec: Codec) -> type | None:
     """The class whose own instances the codec passes as they are, or None."""
     return next((base for base, primitive in _PRIMITIVES.items() if primitive is codec), None)
 
@@ -162,7 +162,7 @@ def _all_of(exact: type | None, values: Iterable[Any]) -> bool:
 
 
 def _sequence(text: str, item: Codec, build: type[list[Any]] | type[tuple[Any, ...]]) -> Codec:
-    exact = _exact_type(item)
+    exact = exact_type(item)
 
     def through(step: Step) -> Step:
         def convert(value: Any) -> Any:
@@ -199,7 +199,7 @@ def _fixed_tuple(items: list[Codec]) -> Codec:
 
 
 def _mapping(text: str, key: Codec, item: Codec) -> Codec:
-    exact_key, exact_item = _exact_type(key), _exact_type(item)
+    exact_key, exact_item = exact_type(key), exact_type(item)
 
     def through(key_step: Step, step: Step) -> Step:
         def convert(value: Any) -> Any:
@@ -256,7 +256,7 @@ def _typed_dict(cls: Any) -> Codec:
 
 
 def _union(members: list[Codec]) -> Codec:
-    exact = {_exact_type(member) for member in members}
+    exact = {exact_type(member) for member in members}
 
     def through(steps: list[Step]) -> Step:
         def convert(value: Any) -> Any:

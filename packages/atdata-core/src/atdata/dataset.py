@@ -21,7 +21,7 @@ from .shard.blocks import gather_records
 from .shard.manifest import ShardFacts, read_manifest
 from .shard.payload import unpack_map
 from .shard.reader import Record
-from .sources import check_source, shard_ids
+from .sources import check_source, public, shard_ids
 from .sources.url import URLSource, local_path
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Dataset(Generic[ST]):
         try:
             return unpack_map(data)
         except SampleDecodeError as error:
-            raise SampleDecodeError(f"metadata at {self._metadata_url}: {error}") from error
+            raise SampleDecodeError(f"metadata at {public(self._metadata_url)}: {error}") from error
 
     @overload
     def ordered(self, batch_size: None = None, *, drop_last: bool = False) -> SampleStream[ST]: ...
@@ -291,7 +291,9 @@ class Dataset(Generic[ST]):
         except (OSError, AtdataError):
             facts = None  # a repr shows what it can
         known = "" if facts is None else f", {sum(entry.samples for entry in facts):,} samples"
-        url = self.url if len(self.url) <= 80 else f"{self.url[:77]}..."
+        # with several URLs their own secrets, too, stay out of sight
+        url = "::".join(public(part) for part in self.url.split("::"))
+        url = url if len(url) <= 80 else f"{url[:77]}..."
         text = f"Dataset[{self.sample_type.__name__}]({url!r}: {shards:,} shard{'s'[: shards != 1]}{known}"
         if issubclass(self.sample_type, PackableSample):
             fields = plan_of(self.sample_type).fields

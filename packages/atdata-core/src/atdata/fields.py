@@ -10,18 +10,21 @@ import contextlib
 import dataclasses
 import inspect
 import itertools
+import operator
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING
-from typing import Any
+from typing import Any, TypeVar
 
-from .codecs import Codec, Kind, WrongValue, codec_of, found
+from .codecs import Codec, Kind, WrongValue, codec_of, exact_type, found
 from .errors import FieldMismatch, SampleDecodeError, SampleTypeError
-from .shard.array import Buffer
-from .shard.payload import bin_parts, join_parts, map_head, pack_value
+from .shard.array import COPIED, Buffer
+from .shard.payload import bin_parts, map_head, pack_plain, pack_value
 
 __all__ = ["Codec", "Field", "Plan", "found", "keep_local_hints", "make_plan"]
+
+T = TypeVar("T")
 
 _HINTS = "__atdata_hints__"
 
@@ -67,6 +70,30 @@ class Field:
         return self.default is MISSING and self.default_factory is MISSING
 
 
+class Others:
+    """The fields of a class that hold no array.
+
+    Attributes:
+        fields: the fields, in the order they are written.
+        names: their names.
+        types: the types of values that need no conversion, if every field has one and they are few; else None.
+    """
+
+    def __init__(self, fields: tuple[Field, ...]) -> None:
+        self.fields = fields
+        self.names = tuple(field.name for field in fields)
+        exact = [exact_type(field.codec) for field in fields]
+        self.types = tuple(exact) if len(exact) < 16 and None not in exact else None
+        self._get = operator.attrgetter(*self.names) if fields else None
+
+    def values_of(self, sample: object) -> tuple[Any, ...]:
+        """The values of the fields."""
+        if self._get is None:
+            return ()
+        values = self._get(sample)
+        return values if len(self.names) > 1 else (values,)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
     """How the samples of one class are stored and restored.
@@ -75,8 +102,8 @@ class Plan:
         owner: name of the class, for messages.
         fields: the stored fields in the order of the class.
         by_name: the same by name.
-        stored: the same in the order they are written.
-        arrays: those that hold an array.
+        arrays: those that hold an array; they are written first.
+        others: the rest, in the order they are written.
         head: first bytes of the stored map.
         plain: whether an instance can be made by filling ``__dict__``: nothing runs on construction that could tell.
     """
@@ -84,8 +111,8 @@ class Plan:
     owner: str
     fields: tuple[Field, ...]
     by_name: Mapping[str, Field]
-    stored: tuple[Field, ...]
     arrays: tuple[Field, ...]
+    others: Others
     head: bytes
     plain: bool
 
@@ -95,24 +122,45 @@ class Plan:
         Raises:
             SampleTypeError: a value that is not of its declared type or cannot be stored; names the field.
         """
+        small: list[Buffer] = [self.head]
         parts: list[Buffer] = []
-        for field in self.stored:
+        for field in self.arrays:
             value = getattr(sample, field.name)
-            codec = field.codec
+            if value is None and field.optional:
+                small.append(field.head + b"\xc0")
+                continue
+            head, data = self._pack_with(field, value, bin_parts)
+            small += (field.head, head)
+            if len(data) < COPIED:
+                small.append(data)
+            else:
+                parts += (b"".join(small), data)
+                small = []
+        small.append(self._pack_others(sample))
+        parts.append(b"".join(small))
+        return parts
+
+    def _pack_others(self, sample: object) -> bytes:
+        """The fields that hold no array."""
+        values = self.others.values_of(sample)
+        if tuple(map(type, values)) == self.others.types:
             try:
-                if value is None and field.optional:
-                    parts.append(field.head + b"\xc0")
-                elif codec.kind == "array":
-                    head, data = bin_parts(codec.pack(value))
-                    parts += (field.head + head, data)
-                else:
-                    parts.append(field.head + pack_value(codec.pack(value)))
-            except WrongValue as wrong:
-                raise SampleTypeError(self._mismatch(field, value, wrong), field=field.name) from None
-            except SampleTypeError as error:
-                message = f"{self.owner}.{field.name}: {error}"
-                raise SampleTypeError(message, field=field.name) from error
-        return join_parts(self.head, parts)
+                return pack_plain(dict(zip(self.others.names, values, strict=True)))
+            except TypeError:
+                pass  # one by one, which finds the value that is wrong
+        packed: list[bytes] = []
+        for field, value in zip(self.others.fields, values, strict=True):
+            is_none = value is None and field.optional
+            packed += (field.head, b"\xc0" if is_none else self._pack_with(field, value, pack_value))
+        return b"".join(packed)
+
+    def _pack_with(self, field: Field, value: Any, step: Callable[[Any], T]) -> T:
+        try:
+            return step(field.codec.pack(value))
+        except WrongValue as wrong:
+            raise SampleTypeError(self._mismatch(field, value, wrong), field=field.name) from None
+        except SampleTypeError as error:
+            raise SampleTypeError(f"{self.owner}.{field.name}: {error}", field=field.name) from error
 
     def unpack_field(self, field: Field, value: Any) -> Any:
         """A field's value from what was stored.
@@ -178,13 +226,14 @@ def make_plan(cls: Any, plain: bool) -> Plan:
         if item not in stored and _is_initvar(cls, item):
             raise SampleTypeError(f"{owner}.{name}: an InitVar is not kept, so it cannot be restored", field=name)
     # what is derived on construction need not travel
-    fields = [_field(cls, item) for item in stored if item.init]
+    fields = tuple(_field(cls, item) for item in stored if item.init)
+    ordered = sorted(fields, key=lambda field: _WRITE_ORDER[field.codec.kind])
     return Plan(
         owner,
-        tuple(fields),
+        fields,
         {field.name: field for field in fields},
-        tuple(sorted(fields, key=lambda field: _WRITE_ORDER[field.codec.kind])),
-        tuple(field for field in fields if field.codec.kind == "array"),
+        tuple(field for field in ordered if field.codec.kind == "array"),
+        Others(tuple(field for field in ordered if field.codec.kind != "array")),
         map_head(len(fields)),
         plain,
     )

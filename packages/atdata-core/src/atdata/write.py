@@ -119,6 +119,8 @@ class ShardWriter(Generic[ST]):
             raise
 
     def _typed(self, sample: Any) -> Any:
+        if type(sample) is self._sample_type:
+            return sample
         if isinstance(sample, Mapping):
             self._sample_type = self._sample_type or DictSample
             try:
@@ -134,12 +136,11 @@ class ShardWriter(Generic[ST]):
                     f"{type(sample).__name__} is not a sample type; make it one with @atdata.packable"
                 )
             self._sample_type = type(sample)
-        if type(sample) is not self._sample_type:
-            raise SampleTypeError(
-                f"sample {self.samples}: a dataset holds samples of one type; this one is "
-                f"{self._sample_type.__name__}, found {type(sample).__name__}"
-            )
-        return sample
+            return sample
+        raise SampleTypeError(
+            f"sample {self.samples}: a dataset holds samples of one type; this one is "
+            f"{self._sample_type.__name__}, found {type(sample).__name__}"
+        )
 
     def _shard_for(self, key: str | None, parts: Sequence[Buffer]) -> ShardFile:
         """The shard that the next sample goes into."""

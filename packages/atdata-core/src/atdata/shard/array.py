@@ -7,6 +7,7 @@ The compact form is ``u8 n``, a dtype string of ``n`` bytes such as ``<f4``, ``u
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import math
 import re
@@ -21,6 +22,8 @@ from ..errors import SampleDecodeError, SampleTypeError
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
+# Up to this size, copying the elements costs less than handing them over
+COPIED = 32 << 10
 _MAGIC = b"\x93NUMPY"
 # NumPy's own limit is 10,000 because literal_eval once could crash on more; CPython >= 3.9 raises instead.
 # Wide record dtypes need the room.
@@ -54,11 +57,10 @@ def array_header(dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool) ->
             f"arrays of dtype {dtype} hold Python objects, which are never stored; "
             "convert first, for example with .astype('U') for text"
         )
-    try:
+    header, told = b"", None
+    with contextlib.suppress(ValueError, SampleDecodeError):  # fields that overlap or are named by objects
         header = _npy_header(dtype, shape, fortran)
         told = _parse_npy(header, 10 if header[6] == 1 else 12).dtype
-    except (ValueError, SampleDecodeError):  # fields that overlap, are out of order, or are named by objects
-        told = None
     if told != dtype:
         raise SampleTypeError(
             f"dtype {dtype!s:.100} cannot be told in a .npy header, so it would come back as another; "
@@ -99,7 +101,7 @@ def array_parts(value: npt.NDArray[Any] | np.generic) -> tuple[bytes, Buffer]:
     array = np.asarray(value)
     fortran = array.flags.f_contiguous and not array.flags.c_contiguous
     header = array_header(array.dtype, array.shape, fortran)
-    if array.nbytes < 4096 or not (fortran or array.flags.c_contiguous):
+    if array.nbytes < COPIED or not (fortran or array.flags.c_contiguous):
         return header, array.tobytes("F" if fortran else "C")
     return header, (array.T if fortran else array).reshape(-1).view(np.uint8).data
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,9 @@ def _numpy_number(value: object) -> object:
     raise TypeError(f"{type(value).__module__}.{type(value).__qualname__} has no msgpack form")
 
 
-_KEYS = (str, int, float, bool, bytes, type(None), tuple)
+_LEAVES = frozenset((str, int, float, bool, bytes, type(None)))
+_KEYS = frozenset((*_LEAVES, tuple))
+_DEEP = (dict, list, tuple, ormsgpack.Ext)
 
 
 def _check(value: Any) -> None:
@@ -36,13 +37,12 @@ def _check(value: Any) -> None:
     if isinstance(value, ormsgpack.Ext):
         raise TypeError("extension types cannot be read back")
     if isinstance(value, dict):
-        for key, item in value.items():
-            if type(key) not in _KEYS:
-                raise TypeError(f"a dict key of type {type(key).__qualname__} would come back as another")
-            _check(item)
-    elif isinstance(value, list | tuple):
+        for kind in set(map(type, value)) - _KEYS:
+            raise TypeError(f"a dict key of type {kind.__qualname__} would come back as another")
+        value = value.values()
+    if not set(map(type, value)) <= _LEAVES:
         for item in value:
-            if isinstance(item, dict | list | tuple | ormsgpack.Ext):
+            if isinstance(item, _DEEP):
                 _check(item)
 
 
@@ -53,7 +53,7 @@ def pack_value(value: Any) -> bytes:
         SampleTypeError: the value, or something in it, has no msgpack type.
     """
     try:
-        if isinstance(value, dict | list | tuple | ormsgpack.Ext):
+        if isinstance(value, _DEEP):
             _check(value)
         return ormsgpack.packb(value, default=_numpy_number, option=_STRICT)
     except (TypeError, ValueError, RecursionError) as error:
@@ -84,19 +84,13 @@ def bin_parts(value: npt.NDArray[Any] | np.generic) -> tuple[bytes, Buffer]:
     return _bin_head(len(header) + len(data)) + header, data
 
 
-def join_parts(head: bytes, parts: Iterable[Buffer]) -> list[Buffer]:
-    """Merge small neighbours, so that a writer hands over few buffers and large ones stay uncopied."""
-    joined: list[Buffer] = []
-    small: list[Buffer] = [head]
-    for part in parts:
-        if len(part) < 4096:
-            small.append(part)
-        else:
-            joined += (b"".join(small), part)
-            small = []
-    if small:
-        joined.append(b"".join(small))
-    return joined
+def pack_plain(values: dict[str, Any]) -> bytes:
+    """Fields of plain numbers, text and bytes, fewer than 16, as they stand in a map.
+
+    Raises:
+        TypeError: one that msgpack cannot hold; ``pack_value`` says which and why.
+    """
+    return ormsgpack.packb(values)[1:]  # behind the map's head, which is one byte
 
 
 def unpack_map(data: Buffer) -> dict[str, Any]:

@@ -79,13 +79,12 @@ def header(name: str, size: int, mtime: int = 0) -> bytes:
         ValueError: the time is one that tars cannot hold.
     """
     encoded = name.encode()
-    records = b""
-    if len(encoded) > 100 or not name.isascii():
-        records += _pax_record("path", name)
+    fits = len(encoded) <= 100 and len(encoded) == len(name)  # no longer in bytes than in letters: ASCII
+    if fits and size <= _MAX_OCTAL:
+        return _ustar(encoded, size, mtime, b"0")
+    records = b"" if fits else _pax_record("path", name)
     if size > _MAX_OCTAL:
         records += _pax_record("size", str(size))
-    if not records:
-        return _ustar(encoded, size, mtime, b"0")
     short = encoded[:100].decode("ascii", "replace").encode("ascii", "replace")
     return b"".join(
         (

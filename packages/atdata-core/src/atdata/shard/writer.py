@@ -14,12 +14,12 @@ from .atomic import Staging
 from .manifest import ShardFacts
 from .reader import SUFFIX
 from .sidecar import sidecar_bytes, sidecar_name
-from .tar import END_OF_ARCHIVE, header, padding
+from .tar import BLOCK, END_OF_ARCHIVE, header, padding
 
 _FLUSH = 1 << 20
 # Bytes that are hashed at a time, in the background
 _HASH = 8 << 20
-_ZEROS = bytes(512)
+_ZEROS = bytes(BLOCK)
 
 
 class ShardFile:
@@ -45,7 +45,7 @@ class ShardFile:
         self._handed_over = 0
         self._sealed: Future[None] | None = None
         self._pending: list[Buffer] = []
-        self._pending_bytes = 0
+        self._written = 0
         self._first_key = ""
         self._starts = array("Q")
         self._sizes = array("Q")
@@ -67,25 +67,21 @@ class ShardFile:
             key: its key.
             parts: its msgpack bytes, in pieces; they may change after the call.
         """
-        size = sum(map(len, parts))
+        size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
         head = header(key + SUFFIX, size, self._mtime)
-        self._starts.append(self.bytes + len(head))
+        start = self.bytes + len(head)
+        self._starts.append(start)
         self._sizes.append(size)
         self._first_key = self._first_key or key
-        self._put((head, *parts, _ZEROS[: padding(size)]))
+        self._pending += (head, *parts, _ZEROS[: -size % BLOCK])
+        self.bytes = start + size + -size % BLOCK
         # large parts are the caller's own memory, so they must be out before the caller goes on
-        if self._pending_bytes >= _FLUSH or len(parts) > 1:
+        if self.bytes - self._written >= _FLUSH or len(parts) > 1:
             self._flush()
-
-    def _put(self, parts: Sequence[Buffer]) -> None:
-        added = sum(map(len, parts))
-        self._pending += parts
-        self._pending_bytes += added
-        self.bytes += added
 
     def _flush(self) -> None:
         pending = self._pending
-        self._pending, self._pending_bytes = [], 0
+        self._pending, self._written = [], self.bytes
         _write_all(self._fd, [b"".join(pending)] if len(pending) > 64 else pending)
         if self.bytes - self._handed_over >= _HASH:
             self._background.submit(self._hash, self._handed_over, self.bytes)
@@ -104,7 +100,8 @@ class ShardFile:
 
     def finish(self) -> None:
         """End the archive; nothing can be added any more."""
-        self._put((END_OF_ARCHIVE,))
+        self._pending.append(END_OF_ARCHIVE)
+        self.bytes += len(END_OF_ARCHIVE)
         self._flush()
         self._sealed = self._background.submit(self._seal, self._handed_over, self.bytes)
 

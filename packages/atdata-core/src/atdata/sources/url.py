@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, TypeAlias, cast
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote
 
 from ..errors import (
     AtdataError,
@@ -32,7 +32,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(file|pipe):", re.IGNORECASE)
 class URLSource:
     """Shards at paths and URLs: local files, ``file:``, ``http(s):``, and schemes of installed backends.
 
-    Two sources are equal if they have the same shards.
+    Two sources are equal if they list the same shards and have the same ``allow_shell``.
 
     Args:
         url: a path or URL, or several. In text, brace patterns such as ``data-{000..009}.tar`` stand for many and
@@ -57,7 +57,10 @@ class URLSource:
             raise TypeError(f"a URL is text or a path, or a list of them; found {url!r:.200}")
         self.allow_shell = allow_shell
         self._given = [item if isinstance(item, str) else _literal(item) for item in given]
-        check(part for item in given if isinstance(item, str) for part in _parts(item))
+        parts = [part for item in given if isinstance(item, str) for part in _parts(item)]
+        if not all(parts):
+            raise ValueError("an empty text is no URL")
+        check(parts)
         self._shards: list[str] = []
         for item in given:
             self._shards += _expand(item) if isinstance(item, str) else [_literal(item)]
@@ -105,7 +108,7 @@ class URLSource:
             PluginNotFound: no installed distribution reads its scheme.
         """
         if shard_id not in self._known:
-            raise KeyError(f"{public(shard_id)!r} is not a shard of {self!r}")
+            raise KeyError(f"{public(str(shard_id))!r} is not a shard of {self!r}")
         try:
             return self._open(shard_id)
         except AtdataError as error:
@@ -113,9 +116,10 @@ class URLSource:
             raise
 
     def _open(self, shard_id: str) -> IO[bytes]:
+        path = local_path(shard_id)
+        if path is not None:
+            return _open_file(path)
         scheme = scheme_of(shard_id)
-        if scheme in ("", "file"):
-            return _open_file(shard_id)
         if scheme in ("http", "https"):
             from .http import open_http
 
@@ -157,10 +161,7 @@ class URLSource:
 
 def _parts(text: str) -> list[str]:
     # a command may hold "::"
-    parts = [text] if scheme_of(text) == "pipe" else text.split("::")
-    if not all(parts):
-        raise ValueError("an empty text is no URL")
-    return parts
+    return [text] if scheme_of(text) == "pipe" else text.split("::")
 
 
 def _expand(text: str) -> list[str]:
@@ -203,7 +204,7 @@ def local_path(url: str) -> Path | None:
         from urllib.request import url2pathname  # knows drives
 
         return Path(url2pathname(path))
-    return Path(os.fsdecode(unquote_to_bytes(os.fsencode(path))))
+    return Path(unquote(path, errors="surrogateescape"))
 
 
 class _BelowFile(ShardNotFound, NotADirectoryError):
@@ -217,8 +218,7 @@ class _ImpossibleName(ShardNotFound, ValueError):
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
-def _open_file(url: str) -> IO[bytes]:
-    path = local_path(url) or Path(url)
+def _open_file(path: Path) -> IO[bytes]:
     shown = f"{path!s:.300}"
     try:
         mode = os.stat(path).st_mode
