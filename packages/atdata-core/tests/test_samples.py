@@ -1859,3 +1859,26 @@ def test_any_sample_of_any_type_survives_storage_alone_in_a_shard_and_in_batches
     for sample in dataset.shuffled(seed=1):
         left.remove(sample)
     assert left == []
+
+
+# ------------------------------------------------------------------------------- what people also write
+
+
+def test_a_subclass_that_adds_only_methods_needs_no_decorator():
+    class Louder(Image):
+        def shout(self):
+            return self.label.upper()
+
+    sample = Louder.from_bytes(image().packed)
+    assert type(sample) is Louder
+    assert sample.shout() == image().label.upper()
+    assert sample == Louder.from_bytes(sample.packed)
+
+
+def test_a_default_of_none_allows_none():
+    @atdata.packable
+    class Lazy:
+        mask: NDArray = None
+
+    assert again(Lazy()).mask is None
+    assert again(Lazy(np.arange(3))) == Lazy(np.arange(3))

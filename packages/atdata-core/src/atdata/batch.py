@@ -218,7 +218,7 @@ class SampleBatch(Generic[ST]):
             )
         try:
             return np.ascontiguousarray(np.stack(values))
-        except TypeError:  # dtypes that have none in common
+        except (TypeError, ValueError):  # dtypes that have none in common
             dtypes = ", ".join(sorted({str(value.dtype) for value in values}))
             raise RaggedBatch(
                 f"{self._owner}.{name}: arrays of dtypes {dtypes} cannot be stacked; use batch.list({name!r})",

@@ -110,7 +110,8 @@ def stacked(field: Field, pieces: Sequence[Piece]) -> npt.NDArray[Any] | None:
             return None
         dense.append(column)
     dtype, shape, fortran, _ = layout = dense[0].layout
-    if fortran or not dtype.isnative or any(column.layout[:3] != layout[:3] for column in dense):
+    # what np.stack would turn into another dtype is left to it
+    if fortran or np.promote_types(dtype, dtype) != dtype or any(column.layout[:3] != layout[:3] for column in dense):
         return None
     total = sum(high - low for _, low, high in pieces)
     out = np.empty((total, *shape), dtype)

@@ -261,6 +261,7 @@ def _field(cls: type, item: dataclasses.Field[Any]) -> Field:
     except Exception as error:  # text may be any expression
         message = f"{where}: the annotation {item.type!r} cannot be read: {error}"
         raise SampleTypeError(message, field=item.name) from error
+    optional = optional or item.default is None  # `x: NDArray = None` means it, whatever the annotation says
     return Field(item.name, hint, optional, codec, item.default, item.default_factory, pack_value(item.name))
 
 

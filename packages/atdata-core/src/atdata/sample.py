@@ -146,9 +146,12 @@ def plan_of(cls: type) -> Plan:
     plan: Plan | None = cls.__dict__.get(_PLAN)
     if plan is not None:
         return plan
-    if not issubclass(cls, PackableSample) or "__dataclass_params__" not in cls.__dict__:
+    own = "__dataclass_params__" in cls.__dict__
+    # a subclass that adds no field, only methods perhaps, is what its base is
+    alike = own or not inspect.get_annotations(cls)
+    if not (issubclass(cls, PackableSample) and dataclasses.is_dataclass(cls) and alike):
         raise SampleTypeError(f"{cls.__name__} is not a sample type; put @atdata.packable above its class statement")
-    plan = make_plan(cls, _is_plain(cls))
+    plan = make_plan(cls, own and _is_plain(cls))
     setattr(cls, _PLAN, plan)
     return plan
 

@@ -229,7 +229,8 @@ def vector_lengths(headers: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64] | No
         digits = text[rows, :count] - np.uint8(ord("0"))
         # what NumPy writes behind the length: anything else is looked at more closely
         rest = np.frombuffer(b",), }".ljust(text.shape[1] - count - 1) + b"\n", np.uint8)
-        if count == 0 or (digits > 9).any() or (text[rows, count:] != rest).any():
+        padded = count > 1 and not digits[:, 0].all()
+        if count == 0 or padded or (digits > 9).any() or (text[rows, count:] != rest).any():
             return None
         lengths[rows] = digits.astype(np.int64) @ (10 ** np.arange(count - 1, -1, -1, dtype=np.int64))
     return lengths

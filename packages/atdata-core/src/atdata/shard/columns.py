@@ -7,6 +7,7 @@ rest of each sample is unpacked one by one. Nothing but time tells the two apart
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from ..errors import SampleDecodeError
 from .array import ArrayLayout, bytes_to_array, read_layout, vector_lengths
-from .payload import map_head, pack_value, unpack_map
+from .payload import map_head, unpack_map
 from .scan import Bytes, Positions, gather, windows
 
 # Rows of at least this many bytes are copied one by one, which then costs less than indexing
@@ -139,12 +140,15 @@ class Columns:
     def _walked(self) -> tuple[dict[str, Numbers | Spans], Positions, int]:
         """The fields that all samples share, where the rest of each begins, and how many fields that rest has."""
         fields, starts, count = _walk(self.data, self.starts, self.starts + self.sizes, self._cut)
-        if fields and count:
-            # of two equal keys the last counts, and it may be in the rest
-            everything = self.data.tobytes()
-            if any(everything.count(pack_value(name)) > len(self) for name in fields):
-                return {}, self.starts, 1
+        if fields and count and self._names_again(fields, starts):
+            return {}, self.starts, 1
         return fields, starts, count
+
+    def _names_again(self, names: Iterable[str], starts: Positions) -> bool:
+        """Whether a walked field may come again in what was not walked: of two equal keys the last counts."""
+        ends = self.starts + self.sizes
+        rests = b"".join(self._view[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True))
+        return any(name.encode() in rests for name in names)
 
     @property
     def walked(self) -> bool:
@@ -248,7 +252,9 @@ def _array_column(data: Bytes, spans: Spans) -> Dense | Vectors | None:
     if len(layout.shape) != 1 or (spans.sizes < layout.start).any():
         return None
     lengths = vector_lengths(headers)
-    if lengths is None or (lengths * layout.dtype.itemsize != spans.sizes - layout.start).any():
+    if lengths is None or (lengths < 0).any() or (lengths > spans.sizes).any():
+        return None
+    if (lengths * layout.dtype.itemsize != spans.sizes - layout.start).any():
         return None
     return Vectors(data, layout.dtype, starts, lengths)
 

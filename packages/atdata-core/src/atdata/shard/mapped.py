@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
+import re
 import weakref
 from array import array
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,8 @@ from .sidecar import read_sidecar
 from .tar import BLOCK, TarReader
 
 _WINDOW = 16 << 20
+# The record that WebDataset's writer leaves before each member
+_MTIME = re.compile(rb"\d\d mtime=[\d.]+\n\0*")
 
 
 class MappedShard:
@@ -96,7 +101,24 @@ class MappedShard:
     def where(self, row: int) -> Where:
         """Where one sample is, for messages."""
         start = self.starts[row]
-        return Where(self.shard, self._name(start).removesuffix(SUFFIX), start - BLOCK)
+        name = self._name(start)
+        if name.isascii() and name.endswith(SUFFIX) and not self.view[start - BLOCK + 345]:
+            before = bytes(self.view[max(0, start - 3 * BLOCK) : start - BLOCK])
+            if before[257:262] != b"ustar" or before[156:157] not in (b"x", b"L"):
+                return Where(self.shard, name.removesuffix(SUFFIX), start - BLOCK)
+            if _MTIME.fullmatch(before[BLOCK:]):
+                return Where(self.shard, name.removesuffix(SUFFIX), start - 3 * BLOCK)
+        return self._wheres.get(start) or Where(self.shard, None, start - BLOCK)
+
+    @cached_property
+    def _wheres(self) -> dict[int, Where]:
+        """All samples, by where they begin, from a walk over the whole shard: the names are not all in one header."""
+        self._map.seek(0)
+        found = {}
+        with contextlib.suppress(AtdataError):
+            for member in sample_members(TarReader(self._map)):
+                found[member.start] = Where(self.shard, member.name.removesuffix(SUFFIX), member.offset)
+        return found
 
     def record(self, row: int) -> Record:
         """One sample, copied."""
