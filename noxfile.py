@@ -151,12 +151,17 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "-n", "auto", "docs", *session.posargs)
 
 
-@nox.session
+# pip, because a build of torch without gigabytes for graphics cards may be at hand for it alone; and kept, because the
+# formats that atdata is compared with are large.
+@nox.session(python=PYTHONS[0], venv_backend="venv", reuse_venv=True)
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks."""
-    install(session, *WORKSPACE)
-    for script in sorted(ROOT.glob("packages/*/benchmarks/*.py")):
-        session.run("python", str(script), *session.posargs)
+    """Compare speed with other formats; docs/benchmarks.md lists the options."""
+    install(session, "-e", "packages/atdata-core", "matplotlib")
+    suite = {"PYTHONPATH": str(ROOT / "packages" / "atdata-core" / "benchmarks")}
+    session.run("python", "-m", "speed.install", *session.posargs, env=suite)
+    session.run("python", "-m", "speed", *session.posargs, env=suite)
+    if not session.posargs:
+        session.run("python", "packages/atdata-core/benchmarks/import_time.py")
 
 
 @nox.session

@@ -200,7 +200,6 @@ NOT_MSGPACK = [
     np.datetime64(5, "ns"),
     np.timedelta64(5, "s"),
     np.timedelta64(5, "ns"),
-    np.timedelta64(5),
     np.void(b"ab"),
 ]
 if np.dtype(np.longdouble).itemsize > 8:

@@ -31,8 +31,8 @@ MODES = {
     "stream": "batches from a stream that cannot seek",
 }
 SHAPE_MODES = ("ordered", "shuffled", "samples")
-FIRST_ROUNDS = 9  # a first batch is quick, and varies much
-WRITTEN = 0.2  # of the samples, into one shard
+FIRST_ROUNDS = 5  # a first batch is quick, and varies much
+WRITTEN = 0.1  # of the samples, into one shard
 SHARD = "shard.tar"
 BY_HAND = "by hand"
 
@@ -71,14 +71,16 @@ def prepare(workload: Workload, format: Format, folder: Path) -> None:
 def reading(
     workload: Workload, formats: Mapping[str, Format], folder: Path, modes: Iterable[str], rounds: int, results: Results
 ) -> None:
-    """Whole passes, checked once and then timed."""
+    """Whole passes, checked and then timed."""
     written = [checksum(row) for row in workload.rows()]
     passes = {name: format.passes(workload, folder / name) for name, format in formats.items()}
     for mode in modes:
         cases = {}
         for name, begin in ((name, begins[mode]) for name, begins in passes.items() if mode in begins):
             try:
-                check(workload, mode, begin, written)
+                # the baseline is slow, and decodes with the same four lines in all modes
+                if name != BASELINE or mode == "ordered":
+                    check(workload, mode, begin, written)
             except Exception as error:
                 if name in FORMATS:
                     error.add_note(f"{workload.name}, {mode}, {formats[name].title}")

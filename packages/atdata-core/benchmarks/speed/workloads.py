@@ -216,7 +216,7 @@ MAIN = [
 
 
 def _shape(name: str, about: str, fields: dict[str, Field], make: Maker) -> Workload:
-    return Workload(name, about, count=10_000, batch_size=64, buffer=2_000, fields=fields, make=make)
+    return Workload(name, about, count=5_000, batch_size=64, buffer=2_000, fields=fields, make=make)
 
 
 # Measured beside the baseline only: is there a shape of sample that the engine is no gain for?
