@@ -151,6 +151,15 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "-n", "auto", "docs", *session.posargs)
 
 
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Read many more random and damaged shards than the tests do: 50 times, or as often as you say."""
+    install(session, *WORKSPACE, "--group", "test")
+    times = session.posargs[0] if session.posargs else "50"
+    files = [f"packages/atdata-core/tests/test_{name}.py" for name in ("differential", "mutations")]
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", "-rP", *files, env={"ATDATA_FUZZ": times})
+
+
 # pip, because a build of torch without gigabytes for graphics cards may be at hand for it alone; and kept, because the
 # formats that atdata is compared with are large.
 @nox.session(python=PYTHONS[0], venv_backend="venv", reuse_venv=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 import numpy as np
 
@@ -106,10 +107,13 @@ def _read_in_order(source: Any, shards: Iterable[str]) -> Iterator[Chunk]:
     for shard, stream in open_shards(source, shards):
         with contextlib.closing(stream):
             path = _local(source, shard)
-            if path is not None and large_samples(stream.fileno()):
+            if path is None:
+                yield from reader.chunks(stream, shard)
+            elif large_samples(stream.fileno()):
                 yield from _gathered(_rows(MappedShard(path, shard)), 1)
             else:
-                yield from reader.chunks(stream, shard)
+                # large reads through a buffer cost a copy
+                yield from reader.chunks(cast("IO[bytes]", cast("io.BufferedReader", stream).raw), shard)
 
 
 def _rows(shard: MappedShard) -> Iterator[Place]:

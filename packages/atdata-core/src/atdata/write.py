@@ -76,7 +76,8 @@ class ShardWriter(Generic[ST]):
         own_manifest(folder)  # better refused now than after an hour of writing
         self._check_free(0)
         self._staging = Staging(folder)
-        self._background = ThreadPoolExecutor(1, "atdata-writer")
+        self._hasher = ThreadPoolExecutor(1, "atdata-hasher")
+        self._syncer = ThreadPoolExecutor(1, "atdata-syncer")
 
     @property
     def dataset(self) -> Dataset[ST]:
@@ -151,7 +152,8 @@ class ShardWriter(Generic[ST]):
             number = len(self._shards)
             self._check_free(number)
             self._keys.clear()
-            shard = ShardFile(self._staging, self._names.path(number).name, self._background, mtime=self._mtime)
+            name = self._names.path(number).name
+            shard = ShardFile(self._staging, name, self._hasher, self._syncer, mtime=self._mtime)
             self._shards.append(shard)
         if key is not None:
             if key in self._keys:
@@ -230,7 +232,8 @@ class ShardWriter(Generic[ST]):
     def abort(self) -> None:
         """Drop everything that has no final name yet."""
         self._closed = True
-        self._background.shutdown(cancel_futures=True)
+        for executor in (self._hasher, self._syncer):
+            executor.shutdown(cancel_futures=True)
         for shard in self._shards:
             shard.close()
         self._staging.discard()

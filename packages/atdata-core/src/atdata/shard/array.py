@@ -172,8 +172,8 @@ def read_layout(data: Buffer, size: int | None = None) -> ArrayLayout:
     if given >= 10 and data[:6] == _MAGIC:
         version = data[6]
         start = 10 if version == 1 else 12
-        if version not in (1, 2, 3):
-            raise SampleDecodeError(f"array in .npy version {version}; versions 1 to 3 are known")
+        if version not in (1, 2, 3) or data[7]:
+            raise SampleDecodeError(f"array in .npy version {version}.{data[7]}; versions 1.0, 2.0 and 3.0 are known")
         stop = start + int.from_bytes(data[8:start], "little")
         if stop > given or stop - start > _MAX_HEADER:
             raise SampleDecodeError("array with a truncated or oversized .npy header")

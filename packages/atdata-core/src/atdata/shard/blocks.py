@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
 
@@ -12,8 +13,10 @@ from .reader import SUFFIX, Record, read_records
 from .scan import Bytes, Members, Positions, scan
 from .tar import BLOCK
 
-# The first block is small, so that the first batch comes soon; the rest are as large as measures best
-_FIRST, _LARGEST = 256 << 10, 8192 << 10
+# The first block is small, so that the first batch comes soon. Later ones are as large as measures best: they should
+# stay in the processor's cache, but hold many samples.
+_FIRST, _USUAL, _LARGEST = 256 << 10, 4 << 20, 8 << 20
+_LARGE_SAMPLE = 32 << 10
 # Samples that are read one by one are handed on in groups of about this many bytes
 _GROUP = 1 << 20
 
@@ -104,6 +107,7 @@ class BlockReader:
     def __init__(self) -> None:
         self._free: list[Bytes] = []
         self._size = _FIRST
+        self._limit = _USUAL
 
     def chunks(self, stream: IO[bytes], shard: str) -> Iterator[Chunk]:
         """Yield the samples of a shard in order, many at a time.
@@ -128,18 +132,26 @@ class BlockReader:
             if len(members.starts):
                 block = Block(shard, position, data, members, buffer, self._free)
                 previous = block.name(-1)
+                if block.mean_size > _LARGE_SAMPLE:
+                    self._limit = _LARGEST
                 yield block
                 del block
             elif filled < len(buffer) or (not members.wanted and filled >= BLOCK):
                 break
             position += members.end
-        rest = _Rest(carry.tobytes(), stream)
-        yield from _grouped(read_records(rest, shard, position=position, previous=previous))
+        # from here on, 512 bytes at a time are read, which a bare file is slow at
+        buffered = io.BufferedReader(stream, _GROUP) if isinstance(stream, io.FileIO) else None
+        try:
+            rest = _Rest(carry.tobytes(), buffered or stream)
+            yield from _grouped(read_records(rest, shard, position=position, previous=previous))
+        finally:
+            if buffered is not None:
+                buffered.detach()  # the stream is the caller's to close
 
     def _take(self, least: int) -> Bytes:
         self._size = max(self._size, least)
         size = self._size
-        self._size = max(size, min(4 * size, _LARGEST))
+        self._size = max(size, min(4 * size, self._limit))
         for index, buffer in enumerate(self._free):
             if len(buffer) >= size:
                 return self._free.pop(index)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import re
 import weakref
 from array import array
 from functools import cached_property
@@ -22,8 +21,6 @@ from .sidecar import read_sidecar
 from .tar import BLOCK, TarReader
 
 _WINDOW = 16 << 20
-# The record that WebDataset's writer leaves before each member
-_MTIME = re.compile(rb"\d\d mtime=[\d.]+\n\0*")
 
 
 class MappedShard:
@@ -50,6 +47,8 @@ class MappedShard:
         self.starts = memoryview(array("q"))
         self.sizes = self.starts
         self.scanned = True
+        self._heads = self.starts
+        self._names: dict[int, str] = {}  # of samples that do not have it in the header before them
         self.fault: AtdataError | None = None
         self.fd = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self.fd)
@@ -72,10 +71,11 @@ class MappedShard:
         return len(self.starts)
 
     def _scan(self, data: Bytes) -> None:
-        starts, sizes = array("q"), array("q")
+        heads, starts, sizes = array("q"), array("q"), array("q")
         position, width = 0, _WINDOW
         while True:
             members = scan(data[position : position + width])
+            heads.frombytes((members.heads + position).tobytes())
             starts.frombytes((members.starts + position).tobytes())
             sizes.frombytes(members.sizes.tobytes())
             position += members.end
@@ -88,26 +88,30 @@ class MappedShard:
         try:
             for member in sample_members(TarReader(self._map, position), previous):
                 if member.start + member.size <= len(data):  # else the reader finds that it is cut off
+                    self._names[member.start] = member.name
+                    heads.append(member.offset)
                     starts.append(member.start)
                     sizes.append(member.size)
         except AtdataError as error:
             self.fault = error.at(shard=self.shard)
-        self.starts, self.sizes = memoryview(starts), memoryview(sizes)
+        self._heads, self.starts, self.sizes = memoryview(heads), memoryview(starts), memoryview(sizes)
 
     def _name(self, start: int) -> str:
+        if start in self._names:
+            return self._names[start]
         header = bytes(self.view[start - BLOCK : start - BLOCK + 100])
         return header.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
 
     def where(self, row: int) -> Where:
         """Where one sample is, for messages."""
         start = self.starts[row]
+        if self.scanned:
+            return Where(self.shard, self._name(start).removesuffix(SUFFIX), self._heads[row])
         name = self._name(start)
-        if name.isascii() and name.endswith(SUFFIX) and not self.view[start - BLOCK + 345]:
-            before = bytes(self.view[max(0, start - 3 * BLOCK) : start - BLOCK])
-            if before[257:262] != b"ustar" or before[156:157] not in (b"x", b"L"):
-                return Where(self.shard, name.removesuffix(SUFFIX), start - BLOCK)
-            if _MTIME.fullmatch(before[BLOCK:]):
-                return Where(self.shard, name.removesuffix(SUFFIX), start - 3 * BLOCK)
+        before = bytes(self.view[max(0, start - 3 * BLOCK) : start - BLOCK])
+        extended = before[257:262] == b"ustar" and before[156:157] in (b"x", b"L")
+        if name.isascii() and name.endswith(SUFFIX) and not extended and not self.view[start - BLOCK + 345]:
+            return Where(self.shard, name.removesuffix(SUFFIX), start - BLOCK)
         return self._wheres.get(start) or Where(self.shard, None, start - BLOCK)
 
     @cached_property

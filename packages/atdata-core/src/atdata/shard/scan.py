@@ -197,13 +197,16 @@ def scan(data: Bytes) -> Members:
 
 def _only_mtime(data: Bytes, offsets: Positions, sizes: Positions) -> npt.NDArray[np.bool_]:
     """Which extended headers hold a single mtime record of two-digit length, which changes nothing for us."""
-    inside = offsets + BLOCK + 9 <= len(data)
-    records = gather(data, offsets[inside] + BLOCK, 9)
-    digits = (records[:, :2] - np.uint8(0x30)).astype(np.int64)
+    records = offsets + BLOCK
+    inside = (sizes > 9) & (records + sizes <= len(data))
+    records, sizes = records[inside], sizes[inside]
+    starts = gather(data, records, 9)
+    digits = (starts[:, :2] - np.uint8(0x30)).astype(np.int64)
     ok = np.zeros(len(offsets), np.bool_)
     ok[inside] = (
         (digits <= 9).all(axis=1)
-        & (digits @ np.array([10, 1]) == sizes[inside])
-        & (records[:, 2:] == np.frombuffer(b" mtime=", np.uint8)).all(axis=1)
+        & (digits @ np.array([10, 1]) == sizes)
+        & (starts[:, 2:] == np.frombuffer(b" mtime=", np.uint8)).all(axis=1)
+        & (data[records + sizes - 1] == ord("\n"))
     )
     return ok

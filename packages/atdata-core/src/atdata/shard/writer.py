@@ -25,25 +25,27 @@ _ZEROS = bytes(BLOCK)
 class ShardFile:
     """A shard being written, in a staging folder until it is published.
 
-    Its bytes are hashed and put on disk by ``background`` while the next ones are written.
+    Its bytes are hashed, and put on disk, by two threads beside the one that writes.
 
     Args:
         staging: where it is made.
         name: its file name.
-        background: an executor with one thread.
+        hasher: an executor with one thread.
+        syncer: another.
         mtime: modification time of every member, whole seconds since 1970.
     """
 
-    def __init__(self, staging: Staging, name: str, background: Executor, *, mtime: int = 0) -> None:
+    def __init__(self, staging: Staging, name: str, hasher: Executor, syncer: Executor, *, mtime: int = 0) -> None:
         self.name = name
         self.bytes = 0
         self._staging = staging
         self._fd = staging.create(name)
-        self._background = background
+        self._hasher = hasher
+        self._syncer = syncer
         self._mtime = mtime
         self._digest = hashlib.sha256()
         self._handed_over = 0
-        self._sealed: Future[None] | None = None
+        self._done: tuple[Future[None], ...] = ()
         self._pending: list[Buffer] = []
         self._written = 0
         self._first_key = ""
@@ -84,7 +86,8 @@ class ShardFile:
         self._pending, self._written = [], self.bytes
         _write_all(self._fd, [b"".join(pending)] if len(pending) > 64 else pending)
         if self.bytes - self._handed_over >= _HASH:
-            self._background.submit(self._hash, self._handed_over, self.bytes)
+            self._hasher.submit(self._hash, self._handed_over, self.bytes)
+            self._syncer.submit(os.fsync, self._fd)
             self._handed_over = self.bytes
 
     def _hash(self, start: int, stop: int) -> None:
@@ -103,12 +106,17 @@ class ShardFile:
         self._pending.append(END_OF_ARCHIVE)
         self.bytes += len(END_OF_ARCHIVE)
         self._flush()
-        self._sealed = self._background.submit(self._seal, self._handed_over, self.bytes)
+        self._done = (
+            self._hasher.submit(self._seal, self._handed_over, self.bytes),
+            self._syncer.submit(self._sync),
+        )
+
+    def _sync(self) -> None:
+        os.fsync(self._fd)
+        self.close()
 
     def _seal(self, start: int, stop: int) -> None:
         self._hash(start, stop)
-        os.fsync(self._fd)
-        self.close()
         sidecar = sidecar_bytes(self._starts, self._sizes, self.bytes, self._digest.digest())
         with open(self._staging.create(sidecar_name(self.name)), "wb") as file:
             file.write(sidecar)
@@ -125,8 +133,9 @@ class ShardFile:
         Raises:
             OSError: they could not be put there.
         """
-        assert self._sealed is not None, "finish() comes first"
-        self._sealed.result()
+        assert self._done, "finish() comes first"
+        for step in self._done:
+            step.result()
         return ShardFacts(self.name, self.samples, self.bytes, self._digest.hexdigest(), self._first_key, schema)
 
     def publish(self, *, overwrite: bool) -> None:
