@@ -71,7 +71,8 @@ class SampleBatch(Generic[ST]):
             )
             for chunk, low, high in self._pieces
         ]
-        return {**self.__dict__, "_maps": None, "_pieces": [Piece(chunk, 0, len(chunk)) for chunk in own]}
+        decoded: dict[str, Any] = {"_columns": {}, "_lists": {}, "_samples": None, "_maps": None} if own else {}
+        return {**self.__dict__, **decoded, "_pieces": [Piece(chunk, 0, len(chunk)) for chunk in own]}
 
     @property
     def sample_type(self) -> type[ST]:

@@ -8,7 +8,6 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, overload
 
 from .batch import SampleBatch, type_argument
@@ -22,7 +21,7 @@ from .shard.manifest import ShardFacts, read_manifest
 from .shard.payload import unpack_map
 from .shard.reader import Record
 from .sources import check_source, public, shard_ids
-from .sources.url import URLSource, local_path
+from .sources.url import URLSource, path_of
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -276,10 +275,12 @@ class Dataset(Generic[ST]):
         """What manifests know of all shards, or None if one is unknown or has changed since."""
         facts = []
         for shard in self.list_shards():
-            path = local_path(shard) if isinstance(self._source, URLSource) else None
+            path = path_of(self._source, shard)
             manifest = read_manifest(path.parent) if path is not None else None
-            entry = manifest.shards.get(Path(path).name) if manifest and path else None
-            if entry is None or path is None or path.stat().st_size != entry.bytes:
+            if path is None or manifest is None:
+                return None
+            entry = manifest.shards.get(path.name)
+            if entry is None or path.stat().st_size != entry.bytes:
                 return None
             facts.append(entry)
         return facts

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
-from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 import numpy as np
@@ -21,7 +20,7 @@ from .shard.gather import Place, gather_places, large_samples
 from .shard.mapped import MappedShard
 from .shard.reader import Record, read_records
 from .sources import open_shards, shard_ids
-from .sources.url import URLSource, local_path
+from .sources.url import path_of
 
 # What is brought together at a time at most, except that it is a whole number of batches
 _GATHER_ROWS, _GATHER_BYTES = 1024, 2 << 20
@@ -98,15 +97,11 @@ class Epoch:
             yield SampleBatch.from_pieces(self.sample_type, batch)
 
 
-def _local(source: Any, shard: str) -> Path | None:
-    return local_path(shard) if isinstance(source, URLSource) else None
-
-
 def _read_in_order(source: Any, shards: Iterable[str]) -> Iterator[Chunk]:
     reader = BlockReader()
     for shard, stream in open_shards(source, shards):
         with contextlib.closing(stream):
-            path = _local(source, shard)
+            path = path_of(source, shard)
             if path is None:
                 yield from reader.chunks(stream, shard)
             elif large_samples(stream.fileno()):
@@ -126,7 +121,7 @@ def _places(source: Any, shards: Iterable[str]) -> Iterator[Place | Record]:
     """The samples of shards: where they are, on this machine; else what they are."""
     for shard, stream in open_shards(source, shards):
         with contextlib.closing(stream):
-            path = _local(source, shard)
+            path = path_of(source, shard)
             yield from _rows(MappedShard(path, shard)) if path is not None else read_records(stream, shard)
 
 
@@ -197,7 +192,7 @@ def mixed(items: Iterable[T], size: int, initial: int, picks: Picks) -> Iterator
         pick = picks.below(len(buffer), 1)[0]
         buffer[pick], buffer[-1] = buffer[-1], buffer[pick]
         yield buffer.pop()
-    while more := list(islice(source, _GATHER_ROWS)):
+    while more := list(islice(source, min(size, _GATHER_ROWS))):  # no more ahead than the buffer holds
         for item, pick in zip(more, picks.below(len(buffer), len(more)), strict=True):
             yield buffer[pick]
             buffer[pick] = item

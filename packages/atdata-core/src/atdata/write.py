@@ -108,16 +108,26 @@ class ShardWriter(Generic[ST]):
             _check_key(key)
         typed = self._typed(sample)
         parts: Sequence[Buffer] = (
-            plan_of(type(typed)).pack(typed) if isinstance(typed, PackableSample) else (typed.packed,)
+            plan_of(type(typed)).pack(typed) if isinstance(typed, PackableSample) else (bytes(typed.packed),)
         )
+        new = new_key() if key is None else key
         try:
-            shard = self._shard_for(key, parts)
-            shard.add(key if key is not None else new_key(), parts)
-        except OSError as error:
-            # a shard may hold half a sample now, so nothing can come of it
+            shard = self._shard_for(new, parts)
+            if key is not None:
+                self._claim(key, shard)
+            shard.add(new, parts)
+        except ValueError:
+            raise  # a key that is taken: nothing was written
+        except BaseException as error:
+            # the shard may hold half a sample now, so nothing can come of it
             self._failure = error
             self.abort()
             raise
+
+    def _claim(self, key: str, shard: ShardFile) -> None:
+        if key in self._keys:
+            raise ValueError(f"shard {shard.name} already has a sample with the key {key!r}")
+        self._keys.add(key)
 
     def _typed(self, sample: Any) -> Any:
         if type(sample) is self._sample_type:
@@ -143,7 +153,7 @@ class ShardWriter(Generic[ST]):
             f"{self._sample_type.__name__}, found {type(sample).__name__}"
         )
 
-    def _shard_for(self, key: str | None, parts: Sequence[Buffer]) -> ShardFile:
+    def _shard_for(self, key: str, parts: Sequence[Buffer]) -> ShardFile:
         """The shard that the next sample goes into."""
         shard = self._shards[-1] if self._shards else None
         if shard is None or self._full(shard, key, parts):
@@ -155,18 +165,14 @@ class ShardWriter(Generic[ST]):
             name = self._names.path(number).name
             shard = ShardFile(self._staging, name, self._hasher, self._syncer, mtime=self._mtime)
             self._shards.append(shard)
-        if key is not None:
-            if key in self._keys:
-                raise ValueError(f"shard {shard.name} already has a sample with the key {key!r}")
-            self._keys.add(key)
         return shard
 
-    def _full(self, shard: ShardFile, key: str | None, parts: Sequence[Buffer]) -> bool:
+    def _full(self, shard: ShardFile, key: str, parts: Sequence[Buffer]) -> bool:
         if shard.samples == self._maxcount:
             return True
         if self._maxsize is None:
             return False
-        added = shard.member_bytes(key or "0" * 32, sum(map(len, parts)))
+        added = shard.member_bytes(key, sum(map(len, parts)))
         return shard.bytes + added + len(END_OF_ARCHIVE) > self._maxsize
 
     def _check_free(self, number: int) -> None:
@@ -192,6 +198,9 @@ class ShardWriter(Generic[ST]):
                 raise EmptyDataset(f"no samples, so nothing was written to {path}; is the iterable used up already?")
             self._shards[-1].finish()
             self._publish()
+        except BaseException as error:
+            self._failure = error
+            raise
         finally:
             self.abort()
 

@@ -24,6 +24,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 # Up to this size, copying the elements costs less than handing them over
 COPIED = 32 << 10
+_MAX_DIMENSIONS = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
 _MAGIC = b"\x93NUMPY"
 # NumPy's own limit is 10,000 because literal_eval once could crash on more; CPython >= 3.9 raises instead.
 # Wide record dtypes need the room.
@@ -147,7 +148,11 @@ def _checked(layout: ArrayLayout) -> ArrayLayout:
     # elements of no bytes could be any number of them
     if dtype.hasobject or dtype.subdtype is not None or dtype.itemsize == 0:
         raise SampleDecodeError(f"array of dtype {dtype}: only dtypes of a fixed size without objects are read")
-    if len(shape) > 64 or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape) or layout.nbytes >= 1 << 63:
+    if (
+        len(shape) > _MAX_DIMENSIONS
+        or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape)
+        or layout.nbytes >= 1 << 63
+    ):
         raise SampleDecodeError("array with an impossible shape")
     if layout.nbytes == 0:
         try:

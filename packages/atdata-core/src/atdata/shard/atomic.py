@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import sys
+import weakref
 from collections.abc import Generator
 from pathlib import Path
 from typing import IO
@@ -57,6 +58,7 @@ class Staging:
             self._folder.mkdir()
             self._lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             _lock(self._lock, wait=False)
+        self._discard = weakref.finalize(self, _discard, self._folder, self._lock, os.getpid())
 
     def create(self, name: str) -> int:
         """A new file that will be called ``name``, as a descriptor open for writing."""
@@ -93,11 +95,14 @@ class Staging:
         _sync_folder(self._final)
 
     def discard(self) -> None:
-        """Remove the folder and what was not published."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        """Remove the folder and what was not published; also happens by itself when nobody refers to this any more."""
+        self._discard()
+
+
+def _discard(folder: Path, lock: int, owner: int) -> None:
+    if os.getpid() == owner:  # in a child made by fork the folder is still its parent's
+        shutil.rmtree(folder, ignore_errors=True)
+    os.close(lock)
 
 
 def exists(path: Path) -> ShardExists:

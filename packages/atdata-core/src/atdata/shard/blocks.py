@@ -8,6 +8,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from ..errors import AtdataError
 from .columns import Columns
 from .reader import SUFFIX, Record, read_records
 from .scan import Bytes, Members, Positions, scan
@@ -84,7 +85,8 @@ class Block(Chunk):
         return Where(self._shard, self.name(row)[: -len(SUFFIX)], offset)
 
     def __del__(self) -> None:
-        self._free.append(self._buffer)
+        if len(self._buffer) <= _LARGEST:
+            self._free.append(self._buffer)
 
 
 class _Rest:
@@ -125,7 +127,7 @@ class BlockReader:
         while True:
             buffer = self._take(2 * len(carry))
             buffer[: len(carry)] = carry
-            filled = _fill(stream, buffer.data, len(carry))
+            filled, fault = _fill(stream, buffer.data, len(carry))
             data = buffer[:filled]
             members = scan(data)
             carry = data[members.end :]
@@ -136,7 +138,9 @@ class BlockReader:
                     self._limit = _LARGEST
                 yield block
                 del block
-            elif filled < len(buffer) or (not members.wanted and filled >= BLOCK):
+            if fault is not None:  # what came before it is good
+                raise fault.at(shard=shard) if isinstance(fault, AtdataError) else fault
+            if not len(members.starts) and (filled < len(buffer) or (not members.wanted and filled >= BLOCK)):
                 break
             position += members.end
         # from here on, 512 bytes at a time are read, which a bare file is slow at
@@ -149,9 +153,8 @@ class BlockReader:
                 buffered.detach()  # the stream is the caller's to close
 
     def _take(self, least: int) -> Bytes:
-        self._size = max(self._size, least)
-        size = self._size
-        self._size = max(size, min(4 * size, self._limit))
+        size = max(self._size, least)  # one large sample makes one large block
+        self._size = min(4 * self._size, self._limit)
         for index, buffer in enumerate(self._free):
             if len(buffer) >= size:
                 return self._free.pop(index)
@@ -159,20 +162,23 @@ class BlockReader:
         return np.empty(size, np.uint8)
 
 
-def _fill(stream: Any, target: memoryview, start: int) -> int:
-    """Read until the target is full or the stream ends; returns where the bytes end."""
+def _fill(stream: Any, target: memoryview, start: int) -> tuple[int, Exception | None]:
+    """Read until the target is full or the stream ends; returns where the bytes end, and what fault stopped it."""
     readinto = getattr(stream, "readinto", None)
     while start < len(target):
-        if readinto is not None:
-            got = readinto(target[start:])
-        else:
-            piece = stream.read(len(target) - start)
-            got = len(piece)
-            target[start : start + got] = piece
+        try:
+            if readinto is not None:
+                got = readinto(target[start:])
+            else:
+                piece = stream.read(len(target) - start)
+                got = len(piece)
+                target[start : start + got] = piece
+        except Exception as error:
+            return start, error
         if not got:
             break
         start += got
-    return start
+    return start, None
 
 
 def _grouped(records: Iterator[Record]) -> Iterator[Chunk]:

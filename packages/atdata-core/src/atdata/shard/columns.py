@@ -50,7 +50,6 @@ class Dense:
 
     Attributes:
         layout: dtype, shape and order of every array.
-        starts: int64 (n,), where the elements of each begin.
     """
 
     def __init__(self, data: Bytes, layout: ArrayLayout, starts: Positions) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -64,33 +64,60 @@ class Scattered(Chunk):
         return shard.payload(number)
 
 
+class _Files:
+    """Descriptors of shards' files, for a moment: open ones are few, and a batch may be kept for long."""
+
+    def __init__(self) -> None:
+        self._open: dict[MappedShard, int | None] = {}
+
+    def read(self, shard: MappedShard, target: memoryview, start: int) -> None:
+        """Fill the target with a shard's bytes from ``start`` on.
+
+        Raises:
+            ShardCorrupted: the file became shorter.
+        """
+        if shard not in self._open:
+            self._open[shard] = shard.reopen()
+        fd = self._open[shard]
+        if fd is None:  # another file has its name by now; the mapping is still the old one's
+            target[:] = shard.view[start : start + len(target)]
+            return
+        while len(target):
+            got = os.preadv(fd, [target], start)
+            if not got:
+                raise ShardCorrupted("truncated: the file became shorter while it was read").at(shard=shard.shard)
+            target, start = target[got:], start + got
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for fd in self._open.values():
+            if fd is not None:
+                os.close(fd)
+
+
 class _InFiles(Dense):
     """An array field whose elements are still in the files."""
 
-    def __init__(self, layout: ArrayLayout, places: list[tuple[int, int]]) -> None:
+    def __init__(self, layout: ArrayLayout, places: list[tuple[MappedShard, int]]) -> None:
         self.layout = layout
-        self._places = places  # file descriptor and position of each
+        self._places = places  # shard, and where in it
 
     def copy_into(self, rows: Bytes, low: int, high: int) -> None:
-        for row, (fd, start) in zip(rows, self._places[low:high], strict=True):
-            _read_into(fd, row.data, start)
+        with _Files() as files:
+            for row, (shard, start) in zip(rows, self._places[low:high], strict=True):
+                files.read(shard, row.data, start)
 
     def arrays(self, low: int, high: int) -> list[npt.NDArray[Any]]:
         dtype, shape, fortran, _ = self.layout
         made = []
-        for fd, start in self._places[low:high]:
-            array: npt.NDArray[Any] = np.empty(shape, dtype, "F" if fortran else "C")
-            _read_into(fd, (array.T if fortran else array).reshape(-1).view(np.uint8).data, start)
-            made.append(array)
+        with _Files() as files:
+            for shard, start in self._places[low:high]:
+                array: npt.NDArray[Any] = np.empty(shape, dtype, "F" if fortran else "C")
+                files.read(shard, (array.T if fortran else array).reshape(-1).view(np.uint8).data, start)
+                made.append(array)
         return made
-
-
-def _read_into(fd: int, target: memoryview, start: int) -> None:
-    while len(target):
-        got = os.preadv(fd, [target], start)
-        if not got:
-            raise ShardCorrupted("truncated: the file became shorter while it was read").at(offset=start)
-        target, start = target[got:], start + got
 
 
 class Skeletons(Scattered):
@@ -105,10 +132,14 @@ class Skeletons(Scattered):
 
     def __init__(self, places: Sequence[Place], name: str, begin: int, width: int) -> None:
         parts = []
-        for shard, row in places:
-            start, size = shard.starts[row], shard.sizes[row]
-            parts.append(os.pread(shard.fd, BLOCK + begin, start - BLOCK))
-            parts.append(os.pread(shard.fd, size - begin - width, start + begin + width))
+        with _Files() as files:
+            for shard, row in places:
+                start, size = shard.starts[row], shard.sizes[row]
+                part = bytearray(BLOCK + size - width)
+                inside = memoryview(part)
+                files.read(shard, inside[: BLOCK + begin], start - BLOCK)
+                files.read(shard, inside[BLOCK + begin :], start + begin + width)
+                parts.append(part)
         super().__init__(places, parts, (name, width))
         self._begin = begin
 
@@ -146,7 +177,7 @@ class Skeletons(Scattered):
             return False
         if layout.start != head:
             return False
-        places = [(shard.fd, shard.starts[row] + self._begin) for shard, row in self._places]
+        places = [(shard, shard.starts[row] + self._begin) for shard, row in self._places]
         self._arrays[name] = _InFiles(layout, places)
         return True
 
@@ -182,8 +213,10 @@ def gather_places(places: Sequence[Place]) -> Scattered:
     """Samples of local shards as one chunk, in the order given.
 
     Raises:
-        ShardCorrupted: there is no sample where a sidecar says.
+        ShardCorrupted: there is no sample where a sidecar says, or a file became shorter.
     """
+    for shard in {shard for shard, _ in places}:
+        shard.check()
     parts = Skeletons.of(places)
     if parts is not None:
         return parts

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import mmap
 import os
-import weakref
+import sys
+import warnings
 from array import array
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import AtdataError, ShardCorrupted
+from ..errors import AtdataError, ManifestError, ShardCorrupted
 from .blocks import Where
-from .manifest import read_manifest
+from .manifest import ShardFacts, read_manifest
 from .reader import SUFFIX, Record, sample_members
 from .scan import Bytes, scan
 from .sidecar import read_sidecar
 from .tar import BLOCK, TarReader
 
 _WINDOW = 16 << 20
+_READ_WHOLE = 1 << 20
+
+
+def _mapped(file: io.FileIO, size: int) -> mmap.mmap | io.BytesIO:
+    """A file's content. Small files are read, since every mapping may hold one of few descriptors."""
+    if size <= _READ_WHOLE:
+        return io.BytesIO(file.readall())
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ, trackfd=False)
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _facts(path: Path) -> ShardFacts | None:
+    try:
+        manifest = read_manifest(path.parent)
+    except ManifestError as error:
+        warnings.warn(f"{error}; {path.name} is read without it", stacklevel=2)
+        return None
+    return manifest.shards.get(path.name) if manifest else None
 
 
 class MappedShard:
@@ -50,22 +71,43 @@ class MappedShard:
         self._heads = self.starts
         self._names: dict[int, str] = {}  # of samples that do not have it in the header before them
         self.fault: AtdataError | None = None
-        self.fd = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self.fd)
-        if os.fstat(self.fd).st_size == 0:  # an empty file cannot be mapped
-            self.fault = ShardCorrupted("empty: 0 bytes is not a tar, perhaps a write or download that failed")
-            self.fault.at(shard=shard)
-            return
-        self._map = mmap.mmap(self.fd, 0, access=mmap.ACCESS_READ)
-        self.view = memoryview(self._map)
-        manifest = read_manifest(path.parent)
-        facts = manifest.shards.get(path.name) if manifest else None
-        sidecar = read_sidecar(path, facts)
+        self._path = path
+        with open(path, "rb", buffering=0) as file:
+            self._status = os.fstat(file.fileno())
+            if self._status.st_size == 0:  # an empty file cannot be mapped
+                self.fault = ShardCorrupted("empty: 0 bytes is not a tar, perhaps a write or download that failed")
+                self.fault.at(shard=shard)
+                return
+            self._map = _mapped(file, self._status.st_size)
+        self.view = memoryview(self._map.getbuffer() if isinstance(self._map, io.BytesIO) else self._map)
+        sidecar = read_sidecar(path, _facts(path))
         if sidecar is None:
-            self._scan(np.frombuffer(self._map, np.uint8))
+            self._scan(np.frombuffer(self.view, np.uint8))
         else:
             self.scanned = False
             self.starts, self.sizes = sidecar.starts.data, sidecar.sizes.data
+
+    def check(self) -> None:
+        """Refuse to go on with a file that became shorter: touching a mapping behind its end kills the process.
+
+        Raises:
+            ShardCorrupted: it did.
+        """
+        with contextlib.suppress(FileNotFoundError):  # what is mapped stays when the name goes
+            now = os.stat(self._path)
+            if os.path.samestat(now, self._status) and now.st_size < self._status.st_size:
+                raise ShardCorrupted("truncated: the file became shorter while it was read").at(shard=self.shard)
+
+    def reopen(self) -> int | None:
+        """A descriptor of the file, which the caller closes; None if its name now is another file's."""
+        try:
+            fd = os.open(self._path, os.O_RDONLY)
+        except OSError:
+            return None
+        if os.path.samestat(os.fstat(fd), self._status):
+            return fd
+        os.close(fd)
+        return None
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -94,7 +94,7 @@ def _sizes(digits: Bytes) -> Positions:
     return numbers
 
 
-def byte_sums(rows: Bytes) -> Positions:
+def _byte_sums(rows: Bytes) -> Positions:
     """The sum of each row of bytes; a row is at most 512 long and a multiple of 8."""
     words = np.ascontiguousarray(rows).view(np.uint64)
     # four 16-bit sums to a word, which 64 words cannot overflow
@@ -109,8 +109,8 @@ def _header_sums(headers: Bytes) -> Positions:
     if len(headers) > 1:
         rest = headers[:, 160:].view(np.uint64)
         if (rest == rest[0]).all():
-            return byte_sums(headers[:, :160]) + byte_sums(headers[:1, 160:])
-    return byte_sums(headers)
+            return _byte_sums(headers[:, :160]) + _byte_sums(headers[:1, 160:])
+    return _byte_sums(headers)
 
 
 def stated_sizes(headers: Bytes) -> Positions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import weakref
 from array import array
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
@@ -40,12 +41,13 @@ class ShardFile:
         self.bytes = 0
         self._staging = staging
         self._fd = staging.create(name)
+        self._close = weakref.finalize(self, os.close, self._fd)
         self._hasher = hasher
         self._syncer = syncer
         self._mtime = mtime
         self._digest = hashlib.sha256()
         self._handed_over = 0
-        self._done: tuple[Future[None], ...] = ()
+        self._steps: list[Future[None]] = []
         self._pending: list[Buffer] = []
         self._written = 0
         self._first_key = ""
@@ -67,7 +69,7 @@ class ShardFile:
 
         Args:
             key: its key.
-            parts: its msgpack bytes, in pieces; they may change after the call.
+            parts: its msgpack bytes, in pieces; where there are several, they may change after the call.
         """
         size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
         head = header(key + SUFFIX, size, self._mtime)
@@ -86,8 +88,10 @@ class ShardFile:
         self._pending, self._written = [], self.bytes
         _write_all(self._fd, [b"".join(pending)] if len(pending) > 64 else pending)
         if self.bytes - self._handed_over >= _HASH:
-            self._hasher.submit(self._hash, self._handed_over, self.bytes)
-            self._syncer.submit(os.fsync, self._fd)
+            self._steps += (
+                self._hasher.submit(self._hash, self._handed_over, self.bytes),
+                self._syncer.submit(os.fsync, self._fd),
+            )
             self._handed_over = self.bytes
 
     def _hash(self, start: int, stop: int) -> None:
@@ -106,7 +110,7 @@ class ShardFile:
         self._pending.append(END_OF_ARCHIVE)
         self.bytes += len(END_OF_ARCHIVE)
         self._flush()
-        self._done = (
+        self._steps += (
             self._hasher.submit(self._seal, self._handed_over, self.bytes),
             self._syncer.submit(self._sync),
         )
@@ -123,9 +127,7 @@ class ShardFile:
 
     def close(self) -> None:
         """Let go of the file, finished or not."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._close()
 
     def facts(self, schema: str | None) -> ShardFacts:
         """What the manifest records, once all bytes are on disk; call after ``finish``.
@@ -133,9 +135,8 @@ class ShardFile:
         Raises:
             OSError: they could not be put there.
         """
-        assert self._done, "finish() comes first"
-        for step in self._done:
-            step.result()
+        for step in self._steps:
+            step.result()  # a fault of any step is one of the shard
         return ShardFacts(self.name, self.samples, self.bytes, self._digest.hexdigest(), self._first_key, schema)
 
     def publish(self, *, overwrite: bool) -> None:

@@ -185,6 +185,13 @@ def scheme_of(url: str) -> str:
     return (match[1] or match[2]).lower() if match else ""
 
 
+def path_of(source: object, shard_id: str) -> Path | None:
+    """Where a shard is a plain file on this machine; None if it is not, or if the source has its own way to open it."""
+    if not isinstance(source, URLSource) or type(source).open_shard is not URLSource.open_shard:
+        return None
+    return local_path(shard_id)
+
+
 def local_path(url: str) -> Path | None:
     """The path that a URL names on this machine, or None if it is elsewhere.
 
