@@ -388,8 +388,9 @@ def check_column_error(error, rows, name):
     """A column may fail at the first of its values that is bad, or before it at a sample that is bad as a whole."""
     for row in rows:
         bad, whole = row.fields[name], isinstance(row.stored, Bad)
-        if (isinstance(bad, Bad) or whole) and row.key == error.key and row.shard == error.shard:
-            check_located(error, row, bad.kind)
+        if (row.shard, row.offset) == (error.shard, error.offset) and isinstance(bad, Bad):
+            # of a sample that is cut off, what was read may be of the wrong type, too
+            check_located(error, row, type(error) if whole and isinstance(error, SampleDecodeError) else bad.kind)
             return
         assert whole or not isinstance(bad, Bad), f"{error} is not the first fault; that is {row.key}"
     raise AssertionError(f"{error} is about a sample that is good") from error
@@ -667,6 +668,7 @@ class Recipe:
         varied: fields whose values differ in kind or size from sample to sample; arrays, in their layout.
         good: how often a sample is odd but can be read.
         bad: how often it cannot.
+        as_of: fields that all samples fill with what another field is for; some of that is taken, some refused.
     """
 
     seed: int
@@ -678,6 +680,7 @@ class Recipe:
     varied: set[str]
     good: float
     bad: float
+    as_of: dict[str, str]
 
 
 class Maker:
@@ -774,7 +777,7 @@ class Maker:
 
     def _payload(self):
         recipe, rng = self._recipe, self._rng
-        pairs = [(name, self._value(name)) for name in recipe.names]
+        pairs = [(name, self._value(recipe.as_of.get(name, name))) for name in recipe.names]
         oddity = rng.choice(GOOD_ODDITIES) if rng.random() < recipe.good else None
         oddity = rng.choice(BAD_ODDITIES) if rng.random() < recipe.bad else oddity
         number = rng.randrange(len(pairs)) if pairs else 0
@@ -799,7 +802,7 @@ class Maker:
         elif oddity == "type" and pairs:
             pairs[number] = (pairs[number][0], self._value(rng.choice(sorted(CONVERT))))
         elif oddity == "damage":
-            pairs = [(name, self._damaged(value) if name in ARRAYS and value else value) for name, value in pairs]
+            pairs = [(name, self._damaged(value) if type(value) is bytes else value) for name, value in pairs]
         elif oddity == "text":
             pairs.append((rng.choice(("label", "note", "unknown")), Raw(b"\xa3a\xffb")))
         elif oddity == "key":
@@ -1101,6 +1104,7 @@ def recipes(draw, counts=(0, 1, 2, 3, 5, 9, 9, 17, 17, 40), bulks=(0, 0, 0, 600,
         varied=set(draw(st.lists(st.sampled_from([*sorted(CONVERT), "number", "image", "number"]), max_size=6))),
         good=draw(st.sampled_from((0, 0, 0, 0.1, 1))),
         bad=draw(st.sampled_from((0, 0, 0, 0, 0.03, 0.3))),
+        as_of={} if draw(st.integers(0, 4)) else {draw(st.sampled_from(names)): draw(st.sampled_from(sorted(CONVERT)))},
     )
 
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 import atdata
 from atdata import Dataset, DictSample
-from atdata.errors import AtdataError, ShardCorrupted
+from atdata.errors import AtdataError, SampleDecodeError, ShardCorrupted
 from atdata.sample import plan_of
 from atdata.shard.array import array_to_bytes
 from atdata.shard.payload import unpack_map
@@ -458,7 +458,9 @@ def check_column_error(error, rows, name):
     """It is about the first bad value, or about a sample before it that is bad as a whole."""
     for row in rows:
         bad, whole = row.fields[name], isinstance(row.stored, Bad)
-        if isinstance(bad, Bad) and place_of(error) == (bad.kind, row.record.key, row.record.offset):
+        if isinstance(bad, Bad) and (error.key, error.offset) == (row.record.key, row.record.offset):
+            # of a sample that is cut off, what was read may be of the wrong type, too
+            assert isinstance(error, SampleDecodeError) if whole else type(error) is bad.kind
             return
         assert whole or not isinstance(bad, Bad), f"{error}, but {row.record.key} comes before it"
     raise AssertionError(f"{error} is about a sample that is good") from error

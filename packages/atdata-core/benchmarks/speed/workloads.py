@@ -76,7 +76,8 @@ class Workload:
     @cached_property
     def typed(self) -> type:
         """The same as a sample type of atdata."""
-        return atdata.packable(make_dataclass(self.name, [(name, field.hint) for name, field in self.fields.items()]))
+        hints = {name: field.hint for name, field in self.fields.items()}
+        return atdata.packable(type(self.name, (), {"__annotations__": hints}))
 
     @cached_property
     def arrays(self) -> list[str]:
