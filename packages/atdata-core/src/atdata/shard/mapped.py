@@ -79,7 +79,8 @@ class MappedShard:
                 self.fault.at(shard=shard)
                 return
             self._map = _mapped(file, self._status.st_size)
-        self.view = memoryview(self._map.getbuffer() if isinstance(self._map, io.BytesIO) else self._map)
+        # getvalue() is the very bytes that were read, and unlike getbuffer() no export that outlives its owner
+        self.view = memoryview(self._map.getvalue() if isinstance(self._map, io.BytesIO) else self._map)
         sidecar = read_sidecar(path, _facts(path))
         if sidecar is None:
             self._scan(np.frombuffer(self.view, np.uint8))
