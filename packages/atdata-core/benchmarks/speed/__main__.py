@@ -45,6 +45,7 @@ def measure(workload: Workload, formats: dict[str, Format], folder: Path, rounds
             measures.disk(workload, folder / name, name, results)
     measures.reading(workload, written, folder, MODES, rounds, results)
     measures.first_batch(workload, folder, results)
+    measures.views(workload, folder, rounds, results)
     measures.writing(workload, folder / "writing", rounds, results)
     processes.two_readers(workload, folder, rounds, results)
     if workload.name == "W2":

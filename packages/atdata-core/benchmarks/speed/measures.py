@@ -14,12 +14,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
-from atdata import write_samples
+from atdata import Dataset, Lens, write_samples
 
 from .check import check, checksum
 from .formats import BASELINE, OURS, Format, Pass
 from .results import Results
-from .tar import FORMATS, packed, write_with_webdataset
+from .tar import FORMATS, packed, shards_in, write_with_webdataset
 from .workloads import Workload
 
 # Modes of reading, and what a pass yields. Every field is decoded.
@@ -131,6 +131,28 @@ def first_batch(workload: Workload, folder: Path, results: Results) -> None:
     cases = {key: partial(seconds, begin) for key, begin in begins.items()}
     for (mode, name), values in interleaved(cases, FIRST_ROUNDS).items():
         results.add("first", workload.name, mode, name, values)
+
+
+def views(workload: Workload, folder: Path, rounds: int, results: Results) -> None:
+    """Batches of all fields, and of all but the arrays: with a lens that picks them, and with a function."""
+    source, names = workload.typed, [name for name in workload.fields if name not in workload.arrays]
+    view = source.pick(*names)
+    function = Lens(
+        lambda sample: view(**{name: getattr(sample, name) for name in names}), source_type=source, view_type=view
+    )
+    whole = Dataset.of(source, shards_in(folder / OURS))
+    shown = {"whole": whole, "picked": whole.as_type(view), "function": whole.as_type(function)}
+
+    def seconds(dataset: Dataset[Any]) -> float:
+        fields = names if dataset is not whole else list(workload.fields)
+        started = perf_counter()
+        for batch in dataset.ordered(batch_size=workload.batch_size):
+            for name in fields:
+                batch.list(name) if name in workload.ragged else batch[name]
+        return perf_counter() - started
+
+    for mode, values in interleaved({name: partial(seconds, it) for name, it in shown.items()}, rounds).items():
+        results.add("view", workload.name, mode, OURS, values)
 
 
 def disk(workload: Workload, folder: Path, name: str, results: Results) -> None:

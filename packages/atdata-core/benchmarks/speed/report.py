@@ -92,6 +92,9 @@ def _others(results: Results, workloads: list[Workload]) -> Iterator[list[str]]:
             yield line(f"first batch, {mode}, {results.titles[name]}, ms", "first", mode, name, 1e-3)
     for name in (OURS, BASELINE):
         yield line(f"peak memory, shuffled, {results.titles[name]}, MB", "memory", "shuffled", name, 1e6)
+    for mode, text in (("picked", "a view that picks all but arrays"), ("function", "the same view by a function")):
+        times = [[results.median("view", w.name, shown, OURS) for shown in ("whole", mode)] for w in workloads]
+        yield [f"{text}, over whole samples", *(number(all_ / part if all_ and part else None) for all_, part in times)]
     times = [[results.median("processes", w.name, mode, OURS) for mode in ("one", "two")] for w in workloads]
     yield ["two readers over one, atdata", *(number(one / two if one and two else None) for one, two in times)]
 

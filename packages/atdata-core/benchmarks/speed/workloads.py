@@ -84,6 +84,11 @@ class Workload:
         """Names of the fields that hold arrays."""
         return [name for name, field in self.fields.items() if field.dtype]
 
+    @cached_property
+    def ragged(self) -> list[str]:
+        """Names of the fields whose arrays differ in shape."""
+        return [name for name in self.arrays if self.fields[name].shape is None]
+
     @property
     def maxcount(self) -> int:
         """Samples per shard."""
