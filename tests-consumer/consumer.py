@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 import atdata
 from atdata.errors import AtdataError
+from atdata.lens import LensNetwork
+from atdata.testing import check_lens_laws
 
 
 @atdata.packable
@@ -97,6 +99,42 @@ def reading() -> None:
 
     assert_type(atdata.Dataset("digits.tar"), atdata.Dataset[atdata.DictSample])
     atdata.Dataset(7)  # type: ignore[arg-type]
+
+
+@atdata.lens
+def word_of(digit: Digit) -> Word:
+    return Word(text=str(digit.label))
+
+
+@word_of.putter
+def put_word(view: Word, source: Digit) -> Digit:
+    return Digit(image=source.image, label=int(view.text))
+
+
+@atdata.lens
+def origin(word: Word) -> Point:
+    return Point(float(len(word.text)))
+
+
+def lenses(dataset: atdata.Dataset[Digit]) -> None:
+    assert_type(word_of, atdata.Lens[Digit, Word])
+    assert_type(word_of(Digit(image=IMAGE, label=3)), Word)
+    assert_type(word_of.put(Word(text="4"), Digit(image=IMAGE, label=3)), Digit)
+    assert_type(put_word(Word(text="4"), Digit(image=IMAGE, label=3)), Digit)
+    assert_type(word_of | origin, atdata.Lens[Digit, Point])
+    assert_type(word_of.compose(origin), atdata.Lens[Digit, Point])
+    assert_type(atdata.Lens.fields({"x": "label"}, Digit, Point), atdata.Lens[Digit, Point])
+    assert_type(LensNetwork().transform(Digit, Point), atdata.Lens[Digit, Point])
+    assert_type(dataset.as_type(Word), atdata.Dataset[Word])
+    assert_type(dataset.as_type(word_of), atdata.Dataset[Word])
+    assert_type(dataset.as_type(Word.pick("text")), atdata.Dataset[atdata.PackableSample])
+    for batch in dataset.as_type(Point).ordered(batch_size=4):
+        assert_type(batch, atdata.SampleBatch[Point])
+    word_of(Point(1.0))  # type: ignore[arg-type]
+    origin | word_of  # type: ignore[operator]
+    with LensNetwork.scoped() as network:
+        check_lens_laws(word_of, [Digit(image=IMAGE, label=3)], [Word(text="4")])
+        print(network)
 
 
 class Memory:

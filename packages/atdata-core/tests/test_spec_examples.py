@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import atdata
 from atdata import Dataset, SampleBatch
 from atdata._protocols import AbstractDataStore, AbstractIndex, DataSource, IndexEntry
+from atdata.lens import LensNetwork
 
 
 @atdata.packable
@@ -315,7 +316,7 @@ def test_protocols_are_checked_at_run_time():
 # -------------------------------------------------------------------------------------- the tutorial
 
 
-def test_the_tutorial_up_to_lenses(tmp_path):
+def test_the_tutorial(tmp_path):
     sample = ImageSample(image=np.random.rand(224, 224, 3).astype(np.float32), label="cat", confidence=0.95)
     assert len(sample.packed) > 224 * 224 * 3 * 4
     assert np.allclose(sample.image, ImageSample.from_bytes(sample.packed).image)
@@ -332,6 +333,83 @@ def test_the_tutorial_up_to_lenses(tmp_path):
     batch = next(iter(dataset.shuffled(batch_size=32)))
     assert batch.image.shape == (32, 24, 24, 3)
     assert set(batch.label) <= {f"class_{i}" for i in range(10)}
+
+    @atdata.packable
+    class SimplifiedSample:
+        label: str
+        confidence: float
+
+    @atdata.lens
+    def simplify(src: ImageSample) -> SimplifiedSample:
+        return SimplifiedSample(label=src.label, confidence=src.confidence)
+
+    batch = next(iter(dataset.as_type(SimplifiedSample).ordered(batch_size=8)))
+    assert batch.label == [f"class_{i}" for i in range(8)]
+    assert batch.confidence == [each.confidence for each in images(8)]
+
+
+# ----------------------------------------------------------------------------------------- lenses
+
+
+@atdata.packable
+class RawSample:
+    audio: NDArray
+    text: str
+    speaker_id: int
+
+
+@atdata.packable
+class TextFeatures:
+    text: str
+    word_count: int
+
+
+def raw():
+    return RawSample(audio=np.ones(3), text="three words here", speaker_id=7)
+
+
+@pytest.fixture
+def extract_text():
+    with LensNetwork.scoped():
+
+        @atdata.lens
+        def extract_text(src: RawSample) -> TextFeatures:
+            return TextFeatures(text=src.text, word_count=len(src.text.split()))
+
+        yield extract_text
+
+
+def test_a_view_with_derived_features(extract_text, tmp_path):
+    assert extract_text(raw()) == extract_text.get(raw()) == TextFeatures("three words here", 3)
+    dataset = atdata.write_samples([raw()] * 5, tmp_path / "raw.tar")
+    (batch,) = dataset.as_type(TextFeatures).ordered(batch_size=8)
+    assert batch.word_count == [3] * 5
+
+
+def test_a_putter_and_the_laws(extract_text):
+    @extract_text.putter
+    def extract_text_put(view: TextFeatures, source: RawSample) -> RawSample:
+        return RawSample(audio=source.audio, text=view.text, speaker_id=source.speaker_id)
+
+    source, view, other = raw(), TextFeatures("a b", 2), TextFeatures("c", 1)
+    assert extract_text.put(extract_text.get(source), source) == source
+    updated = extract_text.put(view, source)
+    assert extract_text.get(updated) == view
+    assert extract_text.put(other, updated) == extract_text.put(other, source)
+    assert (updated.text, updated.speaker_id) == ("a b", 7)
+
+
+def test_the_trivial_putter_changes_nothing(extract_text):
+    original = raw()
+    assert extract_text.put(TextFeatures("modified", 1), original) == original
+
+
+def test_the_network_finds_a_registered_lens(extract_text):
+    network = LensNetwork()
+    assert network is LensNetwork()
+    assert network.transform(RawSample, TextFeatures) is extract_text
+    with pytest.raises(ValueError, match="no lens from TextFeatures to RawSample"):
+        network.transform(TextFeatures, RawSample)
 
 
 # ------------------------------------------------------------------------------------------- docstrings

@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from . import promote as promote
     from . import protocols as protocols
     from . import schema as schema
+    from . import testing as testing
     from .batch import SampleBatch as SampleBatch
     from .dataset import Dataset as Dataset
     from .errors import AtdataError as AtdataError
+    from .lens import Lens as Lens
+    from .lens import LensNetwork as LensNetwork
+    from .lens import lens as lens
     from .protocols import AbstractDataStore as AbstractDataStore
     from .protocols import AbstractIndex as AbstractIndex
     from .protocols import DataSource as DataSource
@@ -46,6 +50,8 @@ _HOME = {
     "Dataset": "dataset",
     "DictSample": "sample",
     "IndexEntry": "protocols",
+    "Lens": "lens",
+    "LensNetwork": "lens",
     "Packable": "protocols",
     "PackableSample": "sample",
     "SampleBatch": "batch",
@@ -55,7 +61,7 @@ _HOME = {
     "packable": "sample",
     "write_samples": "write",
 }
-_MODULES = {"atmosphere", "errors", "local", "plugins", "promote", "protocols", "schema"}
+_MODULES = {"atmosphere", "errors", "lens", "local", "plugins", "promote", "protocols", "schema", "testing"}
 _BACKENDS = {"BlobSource": "atdata_atmosphere", "S3Source": "atdata_local"}
 
 # Backends' names are left out: a star import would fail where they are not installed.
@@ -67,12 +73,15 @@ __all__ = [
     "Dataset",
     "DictSample",
     "IndexEntry",
+    "Lens",
+    "LensNetwork",
     "Packable",
     "PackableSample",
     "SampleBatch",
     "SampleStream",
     "ShardWriter",
     "URLSource",
+    "lens",
     "packable",
     "write_samples",
 ]

@@ -27,7 +27,7 @@ def _reduce(cls: GeneratedType) -> str | Origin:
     return origin or cls.__qualname__
 
 
-copyreg.pickle(GeneratedType, _reduce)
+copyreg.pickle(GeneratedType, _reduce)  # type: ignore[arg-type]
 
 
 def make_type(
@@ -60,7 +60,7 @@ def make_type(
     required = [field not in defaults or _is_required(defaults[field]) for field in hints]
     options = {"kw_only": required != sorted(required, reverse=True)}
     body = {"__module__": module, "__qualname__": name, "__annotations__": dict(hints), **defaults, _ORIGIN: origin}
-    made = GeneratedType(name, (PackableSample,), {**body, **({} if doc is None else {"__doc__": doc})})
+    made: Any = GeneratedType(name, (PackableSample,), {**body, **({} if doc is None else {"__doc__": doc})})
     return packable(**options)(made)
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast, overload
 import numpy as np
 import numpy.typing as npt
 
-from .decode import Piece, field_values, maps, samples, stacked
+from .decode import Piece, View, field_values, maps, samples, stacked
 from .errors import FieldMismatch, RaggedBatch, SampleTypeError
-from .fields import found
+from .fields import Field, Plan, found
 from .sample import DictSample, PackableSample, plan_of
 from .shard.blocks import Gathered
 
@@ -50,16 +50,18 @@ class SampleBatch(Generic[ST]):
         self._pieces: Sequence[Piece] = ()
         self._maps: Sequence[Mapping[str, Any]] | None = None  # of untyped samples
         self._sample_type: type[Any] | None = None
+        self._view: View | None = None  # of stored samples
         self._columns: dict[str, Any] = {}
         self._lists: dict[str, Values] = {}
 
     @classmethod
-    def from_pieces(cls, sample_type: type[ST], pieces: Sequence[Piece]) -> SampleBatch[ST]:
+    def from_pieces(cls, view: View, pieces: Sequence[Piece]) -> SampleBatch[Any]:
         """A batch of stored samples, which are decoded when they are asked for."""
-        batch: SampleBatch[ST] = SampleBatch(())
+        batch: SampleBatch[Any] = SampleBatch(())
         batch._samples = None
         batch._pieces = pieces
-        batch._sample_type = sample_type
+        batch._view = view
+        batch._sample_type = view.sample_type
         return batch
 
     def __getstate__(self) -> dict[str, Any]:
@@ -86,7 +88,8 @@ class SampleBatch(Generic[ST]):
     def samples(self) -> Values:
         """The samples one by one, as a list."""
         if self._samples is None:
-            self._samples = [*samples(self.sample_type, self._pieces)]
+            assert self._view is not None
+            self._samples = [*samples(self._view, self._pieces)]
         return self._samples
 
     def list(self, field: str) -> Values:
@@ -182,10 +185,19 @@ class SampleBatch(Generic[ST]):
             return [*dict.fromkeys(name for item in data for name in item)]
         return []
 
+    @property
+    def _stored(self) -> View | None:
+        """How fields are read from what is stored; None where the samples themselves must be asked."""
+        return self._view if self._samples is None and self._view is not None and self._view.then is None else None
+
+    def _stored_field(self, name: str) -> tuple[Plan, Field] | None:
+        plan = self._stored.plan if self._stored is not None else None
+        return (plan, plan.by_name[name]) if plan is not None and name in plan.by_name else None
+
     def _untyped(self) -> Sequence[Any]:
         """Untyped samples, or the maps that they are stored as."""
-        if self._samples is not None:
-            return self._samples
+        if self._stored is None:
+            return self.samples
         if self._maps is None:
             self._maps = maps(self._pieces)
         return self._maps
@@ -200,7 +212,8 @@ class SampleBatch(Generic[ST]):
             field = plan_of(self.sample_type).by_name.get(name)
             if field is None or field.codec.kind != "array":
                 return self.list(name)
-            array = stacked(field, self._pieces) if self._samples is None else None
+            stored = self._stored_field(name)
+            array = stacked(stored[1], self._pieces) if stored is not None else None
             if array is not None:
                 return array
         values = self.list(name)
@@ -234,11 +247,8 @@ class SampleBatch(Generic[ST]):
         return self._attributes(name)
 
     def _decode_typed(self, name: str) -> Values:
-        plan = plan_of(self.sample_type)
-        field = plan.by_name.get(name)
-        if field is None or self._samples is not None:
-            return self._attributes(name)
-        return field_values(plan, field, self._pieces)
+        stored = self._stored_field(name)
+        return self._attributes(name) if stored is None else field_values(*stored, self._pieces)
 
     def _decode_dicts(self, name: str) -> Values:
         data = self._untyped()

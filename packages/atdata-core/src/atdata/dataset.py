@@ -11,9 +11,10 @@ from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, overload
 
 from .batch import SampleBatch, type_argument
-from .decode import Piece, samples
+from .decode import Piece, View, samples
 from .epoch import Epoch, Shuffle
-from .errors import AtdataError, MalformedSample, SampleDecodeError
+from .errors import AtdataError, MalformedSample, SampleDecodeError, SampleTypeError
+from .lens import Lens, LensNetwork
 from .protocols import DataSource
 from .sample import DictSample, PackableSample, plan_of
 from .shard.blocks import gather_records
@@ -82,21 +83,26 @@ class Dataset(Generic[ST]):
         self._source: Any = given if is_source or not isinstance(given, Iterable | os.PathLike) else URLSource(given)
         check_source(self._source)
         self._metadata_url = metadata_url
-        self._sample_type: type[Any] | None = None
+        self._stored_type: type[Any] | None = None
+        self._lens: Lens[Any, Any] | None = None
 
     @classmethod
     def of(cls, sample_type: type[RT], source: Source) -> Dataset[RT]:
         """``Dataset[sample_type](source)`` for a type that is only known at run time."""
         dataset: Dataset[RT] = Dataset(source)
-        dataset._sample_type = sample_type
+        dataset._stored_type = sample_type
         return dataset
 
     @property
     def sample_type(self) -> type[ST]:
         """The type of the samples."""
-        if self._sample_type is None:
-            self._sample_type = type_argument(self) or DictSample
-        return typing.cast("type[ST]", self._sample_type)
+        return typing.cast("type[ST]", self._view.sample_type)
+
+    @property
+    def _view(self) -> View:
+        if self._stored_type is None:
+            self._stored_type = type_argument(self) or DictSample
+        return View(self._stored_type, self._lens)
 
     @property
     def batch_type(self) -> type[SampleBatch[ST]]:
@@ -139,6 +145,28 @@ class Dataset(Generic[ST]):
             return unpack_map(data)
         except SampleDecodeError as error:
             raise SampleDecodeError(f"metadata at {public(self._metadata_url)}: {error}") from error
+
+    def as_type(self, other: type[RT] | Lens[Any, RT]) -> Dataset[RT]:
+        """The same samples, seen as another type; nothing is read or written for that.
+
+        A lens that only picks fields is not applied to samples: fields that it leaves out are not read at all.
+
+        Args:
+            other: the type, for which ``LensNetwork`` has a lens or a chain of them; or the lens itself.
+
+        Raises:
+            LensNotFound: no lens leads to that type; a ``ValueError``.
+            AmbiguousLens: several chains of lenses do, and none is shorter; a ``ValueError``.
+            SampleTypeError: the lens looks at another type than this dataset's.
+        """
+        here = self.sample_type
+        lens: Lens[Any, Any] = other if isinstance(other, Lens) else LensNetwork().transform(here, other)
+        if not issubclass(here, lens.source_type):
+            raise SampleTypeError(f"{lens!r} looks at {lens.source_type.__name__}; this dataset has {here.__name__}")
+        seen: Dataset[RT] = Dataset(self._source, self._metadata_url)
+        seen._stored_type = self._view.stored
+        seen._lens = lens if self._lens is None else self._lens | lens
+        return seen
 
     @overload
     def ordered(self, batch_size: None = None, *, drop_last: bool = False) -> SampleStream[ST]: ...
@@ -231,11 +259,11 @@ class Dataset(Generic[ST]):
             _check_count("batch_size", batch_size)
         if drop_last and batch_size is None:
             raise ValueError("drop_last needs a batch_size")
-        return SampleStream(Epoch(self._source, self.sample_type, shuffle, batch_size, drop_last))
+        return SampleStream(Epoch(self._source, self._view, shuffle, batch_size, drop_last))
 
     def __iter__(self) -> Iterator[ST]:
         """The samples in order."""
-        return Epoch(self._source, self.sample_type)()
+        return Epoch(self._source, self._view)()
 
     def head(self, n: int = 5) -> list[ST]:
         """The first ``n`` samples, or all if there are fewer."""
@@ -251,7 +279,7 @@ class Dataset(Generic[ST]):
             MalformedSample: it has no ``msgpack`` entry.
         """
         chunk = gather_records([_record(sample, _payload(sample))])
-        return typing.cast(ST, next(samples(self.sample_type, [Piece(chunk, 0, 1)])))
+        return typing.cast(ST, next(samples(self._view, [Piece(chunk, 0, 1)])))
 
     def wrap_batch(self, batch: Mapping[str, Any]) -> SampleBatch[ST]:
         """A batch from WebDataset's form of it.
@@ -269,7 +297,7 @@ class Dataset(Generic[ST]):
             for row, payload in enumerate(_payload(batch))
         ]
         pieces = [Piece(gather_records(records), 0, len(records))] if records else []
-        return SampleBatch[ST].from_pieces(self.sample_type, pieces)
+        return SampleBatch[ST].from_pieces(self._view, pieces)
 
     def _facts(self) -> list[ShardFacts] | None:
         """What manifests know of all shards, or None if one is unknown or has changed since."""

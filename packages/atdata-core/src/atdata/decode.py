@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ import numpy.typing as npt
 
 from .errors import AtdataError
 from .fields import Field, Plan
+from .lens import Lens, chained
 from .sample import PackableSample, plan_of
 from .shard.blocks import Chunk
 from .shard.payload import unpack_map
@@ -32,6 +35,65 @@ class Piece(NamedTuple):
     chunk: Chunk
     low: int
     high: int
+
+
+@dataclass(frozen=True)
+class View:
+    """What stored samples are read as.
+
+    Attributes:
+        stored: the type that their shards were written with, or ``DictSample``.
+        lens: what they are seen through; None shows them as they are.
+    """
+
+    stored: type[Any]
+    lens: Lens[Any, Any] | None = None
+
+    @property
+    def sample_type(self) -> type[Any]:
+        """The type of what comes out."""
+        return self.stored if self.lens is None else self.lens.view_type
+
+    @cached_property
+    def _steps(self) -> tuple[type[Any], Plan | None, tuple[Lens[Any, Any], ...]]:
+        made, plan = self.stored, plan_of(self.stored) if issubclass(self.stored, PackableSample) else None
+        parts = self.lens.parts if self.lens is not None else ()
+        # lenses that only pick fields need not be applied: what they leave out is not read at all
+        while parts and (picks := parts[0].picks) is not None and (plan is None or plan.plain):
+            made = parts[0].view_type
+            plan = plan_of(made).picking(picks, plan)
+            parts = parts[1:]
+        return made, plan, parts
+
+    @property
+    def made(self) -> type[Any]:
+        """The type of the samples that are made of stored fields."""
+        return self._steps[0]
+
+    @property
+    def plan(self) -> Plan | None:
+        """How they are made; None where their type alone knows."""
+        return self._steps[1]
+
+    @cached_property
+    def then(self) -> Callable[[Any], Any] | None:
+        """What is applied to each of them; None for nothing."""
+        parts = self._steps[2]
+        return chained(parts, self.made, self.sample_type).get if parts else None
+
+    def from_payload(self, payload: bytes) -> Any:
+        """A sample that is made of stored fields.
+
+        Raises:
+            SampleDecodeError: not msgpack, or not a map.
+            FieldMismatch: a field is missing or of another type.
+        """
+        if self.plan is None or self.plan is plan_of(self.made):
+            return self.made.from_bytes(payload)
+        return self.made(**self.plan.unpack(unpack_map(payload)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return View, (self.stored, self.lens)
 
 
 def located(chunk: Chunk, row: int, error: AtdataError) -> AtdataError:
@@ -69,7 +131,7 @@ def field_values(plan: Plan, field: Field, pieces: Sequence[Piece]) -> list[Any]
 
 def _piece_values(plan: Plan, field: Field, piece: Piece) -> list[Any]:
     chunk, low, high = piece
-    name, codec = field.name, field.codec
+    name, codec = field.key, field.codec
     kind = chunk.kind(name)
     try:
         if kind == "bin" and codec.kind == "array":
@@ -83,7 +145,7 @@ def _piece_values(plan: Plan, field: Field, piece: Piece) -> list[Any]:
 
 def _one_by_one(plan: Plan, field: Field, piece: Piece) -> list[Any]:
     chunk, low, high = piece
-    name = field.name
+    name = field.key
     walked = chunk.kind(name) is not None
     values = []
     for row in range(low, high):
@@ -105,7 +167,7 @@ def stacked(field: Field, pieces: Sequence[Piece]) -> npt.NDArray[Any] | None:
     """An array field of all samples as one new array, where all arrays are alike; else None."""
     dense = []
     for chunk, _, _ in pieces:
-        column = chunk.dense(field.name) if chunk.kind(field.name) == "bin" else None
+        column = chunk.dense(field.key) if chunk.kind(field.key) == "bin" else None
         if column is None:
             return None
         dense.append(column)
@@ -123,20 +185,21 @@ def stacked(field: Field, pieces: Sequence[Piece]) -> npt.NDArray[Any] | None:
     return out
 
 
-def samples(sample_type: type[Any], pieces: Iterable[Piece]) -> Iterator[Any]:
+def samples(view: View, pieces: Iterable[Piece]) -> Iterator[Any]:
     """The samples one by one.
 
     Raises:
         FieldMismatch, SampleDecodeError: a sample cannot be read; says where it is. Those before it come out first.
     """
-    return chain.from_iterable(_groups(sample_type, pieces))
+    made = chain.from_iterable(_groups(view, pieces))
+    return made if view.then is None else map(view.then, made)
 
 
-def _groups(sample_type: type[Any], pieces: Iterable[Piece]) -> Iterator[Iterable[Any]]:
-    plan = plan_of(sample_type) if issubclass(sample_type, PackableSample) else None
+def _groups(view: View, pieces: Iterable[Piece]) -> Iterator[Iterable[Any]]:
+    plan = view.plan
     for chunk, low, high in pieces:
         if plan is None or not plan.plain or not chunk.walked:
-            yield _one_after_another(sample_type, Piece(chunk, low, high))
+            yield _one_after_another(view, Piece(chunk, low, high))
             continue
         mean = chunk.mean_size
         step = max(1, min(_STEP_ROWS, _STEP_BYTES // mean))
@@ -147,9 +210,9 @@ def _groups(sample_type: type[Any], pieces: Iterable[Piece]) -> Iterator[Iterabl
                 for name in chunk.texts():  # a sample that cannot be unpacked alone is bad in company, too
                     chunk.values(name, 0, 0)
             except (AtdataError, UnicodeDecodeError):
-                yield _one_after_another(sample_type, piece)
+                yield _one_after_another(view, piece)
             else:
-                yield _build(sample_type, plan, columns, piece.high - piece.low)
+                yield _build(view.made, plan, columns, piece.high - piece.low)
 
 
 def _build(sample_type: type[Any], plan: Plan, columns: list[list[Any]], count: int) -> list[Any]:
@@ -163,10 +226,10 @@ def _build(sample_type: type[Any], plan: Plan, columns: list[list[Any]], count: 
     return made
 
 
-def _one_after_another(sample_type: type[Any], piece: Piece) -> Iterator[Any]:
+def _one_after_another(view: View, piece: Piece) -> Iterator[Any]:
     for row in range(piece.low, piece.high):
         try:
-            sample = sample_type.from_bytes(bytes(piece.chunk.payload(row)))
+            sample = view.from_payload(bytes(piece.chunk.payload(row)))
         except AtdataError as error:
             located(piece.chunk, row, error)
             raise

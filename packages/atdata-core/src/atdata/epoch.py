@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar, cast
 import numpy as np
 
 from .batch import SampleBatch
-from .decode import Piece, samples
+from .decode import Piece, View, samples
 from .errors import AtdataError
 from .shard.blocks import BlockReader, Chunk, gather_records
 from .shard.gather import Place, gather_places, large_samples
@@ -53,14 +53,14 @@ class Epoch:
 
     Attributes:
         source: the data source.
-        sample_type: type of the samples.
+        view: what the samples are read as.
         shuffle: how to shuffle; None keeps the order of shards and samples.
         batch_size: samples per batch; None yields single samples.
         drop_last: whether to leave out a last batch that is short.
     """
 
     source: Any
-    sample_type: type[Any]
+    view: View
     shuffle: Shuffle | None = None
     batch_size: int | None = None
     drop_last: bool = False
@@ -68,7 +68,7 @@ class Epoch:
     def __call__(self) -> Iterator[Any]:
         pieces = (Piece(chunk, 0, len(chunk)) for chunk in self._chunks())
         if self.batch_size is None:
-            return samples(self.sample_type, pieces)
+            return samples(self.view, pieces)
         return self._batches(pieces, self.batch_size)
 
     def _chunks(self) -> Iterator[Chunk]:
@@ -91,10 +91,10 @@ class Epoch:
                 missing -= high - low
                 low = high
                 if not missing:
-                    yield SampleBatch.from_pieces(self.sample_type, batch)
+                    yield SampleBatch.from_pieces(self.view, batch)
                     batch, missing = [], size
         if batch and not self.drop_last:
-            yield SampleBatch.from_pieces(self.sample_type, batch)
+            yield SampleBatch.from_pieces(self.view, batch)
 
 
 def _read_in_order(source: Any, shards: Iterable[str]) -> Iterator[Chunk]:

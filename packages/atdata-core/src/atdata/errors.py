@@ -92,6 +92,14 @@ class EmptyDataset(AtdataError, ValueError):
     """There was no sample to write."""
 
 
+class LensNotFound(AtdataError, ValueError):
+    """No lens leads from one sample type to another."""
+
+
+class AmbiguousLens(AtdataError, ValueError):
+    """Several chains of lenses lead from one sample type to another, and none is shorter."""
+
+
 class ManifestError(AtdataError, ValueError):
     """A ``manifest.json`` cannot be understood."""
 

@@ -22,7 +22,7 @@ from .errors import FieldMismatch, SampleDecodeError, SampleTypeError
 from .shard.array import COPIED, Buffer
 from .shard.payload import bin_parts, map_head, pack_plain, pack_value
 
-__all__ = ["Codec", "Field", "Plan", "found", "keep_local_hints", "make_plan"]
+__all__ = ["Codec", "Field", "Plan", "found", "keep_local_hints", "local_names", "make_plan"]
 
 T = TypeVar("T")
 
@@ -42,13 +42,14 @@ class Field:
     """One stored field of a sample class.
 
     Attributes:
-        name: its name, in the class and in the stored map.
+        name: its name in the class.
         hint: its resolved annotation, ``Annotated`` metadata included.
         optional: whether None is allowed.
         codec: how its values are stored.
         default: the default value, or ``dataclasses.MISSING``.
         default_factory: makes the default value, or ``dataclasses.MISSING``.
         head: msgpack bytes of the name.
+        key: its name in the stored map; another one where a view reads what another type has stored.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Field:
     default: Any
     default_factory: Any
     head: bytes
+    key: str
 
     @property
     def text(self) -> str:
@@ -208,9 +210,28 @@ class Plan:
         """
         values = {}
         for field in self.fields:
-            name = field.name
-            values[name] = self.unpack_field(field, data[name]) if name in data else self.missing(field)
+            key = field.key
+            values[field.name] = self.unpack_field(field, data[key]) if key in data else self.missing(field)
         return values
+
+    def picking(self, picks: Mapping[str, str], source: Plan | None) -> Plan:
+        """The plan that makes samples of this class of some fields of what another has stored.
+
+        Args:
+            picks: the source's field for fields of this class; what is not picked is left to the class's defaults.
+            source: the plan of the class that was stored; None where no class is known.
+        """
+        if source is None:
+            if all(picks.get(field.name) == field.name for field in self.fields):
+                return self
+            picked = [dataclasses.replace(field, key=picks[field.name]) for field in self.fields if field.name in picks]
+        else:
+            names = (field.name for field in self.fields if field.name in picks)
+            picked = [dataclasses.replace(source.by_name[picks[name]], name=name) for name in names]
+        plain = self.plain and (source is None or source.plain) and len(picked) == len(self.fields)
+        return dataclasses.replace(
+            self, fields=tuple(picked), by_name={field.name: field for field in picked}, plain=plain
+        )
 
 
 def make_plan(cls: Any, plain: bool) -> Plan:
@@ -262,7 +283,7 @@ def _field(cls: type, item: dataclasses.Field[Any]) -> Field:
         message = f"{where}: the annotation {item.type!r} cannot be read: {error}"
         raise SampleTypeError(message, field=item.name) from error
     optional = optional or item.default is None  # `x: NDArray = None` means it, whatever the annotation says
-    return Field(item.name, hint, optional, codec, item.default, item.default_factory, pack_value(item.name))
+    return Field(item.name, hint, optional, codec, item.default, item.default_factory, pack_value(item.name), item.name)
 
 
 # ----------------------------------------------------------------------------------------- annotations
@@ -280,7 +301,7 @@ def _hint(cls: type, item: dataclasses.Field[Any]) -> Any:
 def keep_local_hints(cls: type) -> None:
     """Resolve annotations that can only be resolved now: with names of the functions around the class statement."""
     for base in cls.__mro__:
-        names = {} if _HINTS in vars(base) else _local_names(base)
+        names = {} if _HINTS in vars(base) else local_names(base)
         if not names:
             continue
         hints = {}
@@ -290,15 +311,16 @@ def keep_local_hints(cls: type) -> None:
         setattr(base, _HINTS, hints)
 
 
-def _local_names(cls: type) -> dict[str, Any]:
-    """What the code around the class statement defines, as far as it is running, and its module does not hold."""
-    around = cls.__qualname__.split(".<locals>.")[:-1]
+def local_names(made: Any) -> dict[str, Any]:
+    """What the code around a class or function statement defines, as far as it is running, and its module does not."""
+    around = getattr(made, "__qualname__", "").split(".<locals>.")[:-1]
     scopes = {*itertools.accumulate(around, "{}.<locals>.{}".format)} or {"<module>"}
-    module = sys.modules.get(cls.__module__)
+    module_name = getattr(made, "__module__", None)
+    module = sys.modules.get(module_name or "")
     names: dict[str, Any] = {}
     frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_code.co_qualname in scopes and frame.f_globals.get("__name__") == cls.__module__:
+        if frame.f_code.co_qualname in scopes and frame.f_globals.get("__name__") == module_name:
             # exec() may give code other globals than those of the module it claims
             beyond = {} if module and frame.f_globals is vars(module) else frame.f_globals
             names = {**beyond, **(frame.f_locals if around else {}), **names}

@@ -77,6 +77,21 @@ class PackableSample:
         """
         return cls.from_data(unpack_map(bs))
 
+    @classmethod
+    def pick(cls, *names: str) -> type[PackableSample]:
+        """A sample type with only these fields, and the lens to it.
+
+        ``dataset.as_type(T.pick("label"))`` reads no other field of the stored samples.
+
+        Raises:
+            SampleTypeError: the class has no such field.
+        """
+        from .lens import Lens, picked_type  # which builds on this module
+
+        view: type[PackableSample] = picked_type(cls, names)  # type: ignore[arg-type]  # classes are hashable
+        Lens.fields({name: name for name in names}, cls, view)
+        return view
+
     @property
     def packed(self) -> bytes:
         """The sample as msgpack bytes.
