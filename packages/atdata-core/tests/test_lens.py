@@ -609,6 +609,19 @@ def test_missing_fields_of_a_view_get_the_defaults_of_the_source(tmp_path, netwo
     assert next(iter(view.ordered(batch_size=1))).b == ["source"]
 
 
+def test_defaults_of_a_type_between_are_seen(tmp_path, network):
+    @atdata.packable
+    class Noted:
+        note: str
+
+    first = Lens.fields({"caption": "label"}, Label, Caption)
+    chain = first | Lens.fields({"note": "note"}, Caption, Noted)
+    assert chain.picks is None
+    dataset = atdata.write_samples([Label("a")], tmp_path / "a.tar").as_type(chain)
+    assert chain(Label("a")) == dataset.head(1)[0] == Noted("none")
+    assert next(iter(dataset.ordered(batch_size=1))).note == ["none"]
+
+
 def test_wrap_sees_through_the_lens(written):
     raw = scenes()[1].as_wds
     assert written.as_type(Tagged).wrap(raw) == Tagged("l1", 0.5)

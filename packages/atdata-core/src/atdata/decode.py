@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from .errors import AtdataError
 from .fields import Field, Plan
-from .lens import Lens, chained
+from .lens import Lens
+from .lens.base import chained
 from .sample import PackableSample, plan_of
 from .shard.blocks import Chunk
 from .shard.payload import unpack_map
@@ -59,7 +60,9 @@ class View:
         made, plan = self.stored, plan_of(self.stored) if issubclass(self.stored, PackableSample) else None
         parts = self.lens.parts if self.lens is not None else ()
         # lenses that only pick fields need not be applied: what they leave out is not read at all
-        while parts and (picks := parts[0].picks) is not None and (plan is None or plan.plain):
+        while parts and (picks := parts[0].picks) is not None:
+            if plan is not None and not (plan.plain and plan.by_name.keys() >= set(picks.values())):
+                break  # making a sample of that type runs code, or fills in a default that is picked
             made = parts[0].view_type
             plan = plan_of(made).picking(picks, plan)
             parts = parts[1:]

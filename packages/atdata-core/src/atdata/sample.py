@@ -86,7 +86,8 @@ class PackableSample:
         Raises:
             SampleTypeError: the class has no such field.
         """
-        from .lens import Lens, picked_type  # which builds on this module
+        from .lens import Lens  # which builds on this module
+        from .lens.picks import picked_type
 
         view: type[PackableSample] = picked_type(cls, names)  # type: ignore[arg-type]  # classes are hashable
         Lens.fields({name: name for name in names}, cls, view)
