@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
@@ -11,6 +11,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 from .dataset import Dataset
 from .errors import EmptyDataset, SampleTypeError
 from .naming import ShardNames
+from .progress import Progress, counted
 from .sample import DictSample, PackableSample, plan_of
 from .schema import schema_cid, schema_of
 from .shard.array import Buffer
@@ -293,6 +294,10 @@ def _schemas(sample_type: type[Any]) -> dict[str, dict[str, Any]]:
     return {schema_cid(record): record}
 
 
+def _count(samples: object) -> int | None:
+    return len(samples) if isinstance(samples, Sized) else None
+
+
 @overload
 def write_samples(
     samples: Iterable[Mapping[str, Any]],
@@ -303,6 +308,7 @@ def write_samples(
     key: Callable[[int, Any], str] | None = None,
     overwrite: bool = False,
     mtime: int = 0,
+    progress: Progress = None,
 ) -> Dataset[DictSample]: ...
 @overload
 def write_samples(
@@ -314,6 +320,7 @@ def write_samples(
     key: Callable[[int, Any], str] | None = None,
     overwrite: bool = False,
     mtime: int = 0,
+    progress: Progress = None,
 ) -> Dataset[ST]: ...
 @overload
 def write_samples(
@@ -326,6 +333,7 @@ def write_samples(
     key: Callable[[int, Any], str] | None = None,
     overwrite: bool = False,
     mtime: int = 0,
+    progress: Progress = None,
 ) -> Dataset[ST]: ...
 def write_samples(
     samples: Iterable[Any],
@@ -337,6 +345,7 @@ def write_samples(
     key: Callable[[int, Any], str] | None = None,
     overwrite: bool = False,
     mtime: int = 0,
+    progress: Progress = None,
 ) -> Dataset[Any]:
     """Write samples into shards and return the dataset. Samples are taken one by one, so a generator will do.
 
@@ -352,6 +361,7 @@ def write_samples(
             order.
         overwrite: replace shards of the same names.
         mtime: modification time that the tar members get, whole seconds since 1970.
+        progress: told how many samples are written; see ``atdata.progress``.
 
     Raises:
         EmptyDataset: there are no samples.
@@ -369,6 +379,6 @@ def write_samples(
         ['a', 'b']
     """
     with ShardWriter(path, sample_type, maxcount=maxcount, maxsize=maxsize, overwrite=overwrite, mtime=mtime) as writer:
-        for number, sample in enumerate(samples):
+        for number, sample in enumerate(counted(samples, progress, lambda: _count(samples))):
             writer.write(sample, key=key(number, sample) if key is not None else None)
     return writer.dataset

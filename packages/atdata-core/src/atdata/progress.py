@@ -1,0 +1,70 @@
+"""How long operations tell how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from ._extras import import_extra
+
+T = TypeVar("T")
+
+_PERIOD = 0.1  # seconds between two calls
+
+
+class ProgressCallback(Protocol):
+    """What a long operation calls: at most ten times a second, and once more at its end.
+
+    An exception that it raises stops the operation, which then leaves nothing behind.
+    """
+
+    def __call__(self, done: int, total: int | None, /) -> object:
+        """Be told that ``done`` samples of ``total`` are done; None if nobody knows how many there are."""
+
+
+Progress: TypeAlias = "bool | ProgressCallback | None"
+"""A callable; True for a bar on stderr, if that is a terminal; None or False for silence."""
+
+
+def counted(
+    items: Iterable[T], progress: Progress, total: Callable[[], int | None], size: Callable[[T], int] = lambda _: 1
+) -> Iterable[T]:
+    """The items, while ``progress`` is told how many are done.
+
+    Args:
+        items: samples, or batches of them.
+        progress: whom to tell.
+        total: gives how many samples there are; asked only if somebody is told.
+        size: how many samples an item is.
+
+    Raises:
+        BackendNotInstalled: ``progress`` is True and tqdm is not installed.
+    """
+    if progress is None or progress is False:
+        return items
+    return _counted(items, _Bar() if progress is True else progress, total(), size)
+
+
+def _counted(items: Iterable[T], tell: ProgressCallback, total: int | None, size: Callable[[T], int]) -> Iterator[T]:
+    done, due = 0, 0.0
+    for item in items:
+        yield item
+        done += size(item)
+        if (now := monotonic()) >= due:
+            tell(done, total)
+            due = now + _PERIOD
+    tell(done, total)
+
+
+class _Bar:
+    """A bar of tqdm's on stderr; nothing where that is no terminal."""
+
+    def __init__(self) -> None:
+        self._tqdm = import_extra("tqdm", "progress").tqdm
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int | None, /) -> None:
+        if self._bar is None:
+            self._bar = self._tqdm(total=total, unit=" samples", disable=None)
+        self._bar.update(done - self._bar.n)
