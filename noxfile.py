@@ -86,7 +86,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
     """Test the packages with the lowest versions that they say they work with."""
-    session.install("--resolution", "lowest-direct", *WORKSPACE)
+    session.install("--resolution", "lowest-direct", *WORKSPACE, "--group", "readers")
     session.install("--group", "test")
     session.run("pytest", "-n", "auto", "packages", *session.posargs)
 
@@ -147,7 +147,7 @@ def integration(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Run every Python block of the pages, and the examples."""
-    install(session, *WORKSPACE, "-r", EXAMPLES, "--group", "test")
+    install(session, *WORKSPACE, "-r", EXAMPLES, "--group", "test", "--group", "recipes")
     session.run("pytest", "-n", "auto", "docs", *session.posargs)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, overload
@@ -25,8 +25,11 @@ from .sources import check_source, public, shard_ids
 from .sources.url import URLSource, path_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import TypeVar
 
+    from .progress import Progress
     from .stream import SampleStream
 
     ST = TypeVar("ST", default=DictSample)
@@ -268,6 +271,43 @@ class Dataset(Generic[ST]):
     def head(self, n: int = 5) -> list[ST]:
         """The first ``n`` samples, or all if there are fewer."""
         return list(islice(self, n))
+
+    def to_parquet(
+        self,
+        path: str | os.PathLike[str],
+        sample_map: Callable[[ST], Mapping[str, Any]] | None = None,
+        maxcount: int | None = None,
+        *,
+        row_group_size: int | None = None,
+        progress: Progress = None,
+        **kwargs: Any,
+    ) -> list[Path]:
+        """Write the samples to Parquet, in order, a row group at a time; needs the extra ``parquet``.
+
+        An array field becomes a column of numbers where its arrays have no dimension, of lists where they have one,
+        and else of ``{shape, data}`` with the elements in C order; dtypes are kept, None is null, and bytes stay
+        bytes. Files appear when all are complete and replace those of the same names, with ``maxcount`` also numbered
+        ones beyond the new last; after an exception everything is as it was.
+
+        Args:
+            path: the file.
+            sample_map: makes of a sample the dict of column names and values that is written; by default all fields.
+            maxcount: at most so many samples per file; ``data.parquet`` becomes ``data-000000.parquet`` and on.
+            row_group_size: at most so many samples per row group; a row group never gets much larger than 64 MiB.
+            progress: told how many samples are done; see ``atdata.progress``.
+            kwargs: as for ``pandas.DataFrame.to_parquet`` with pyarrow: ``compression`` and what else
+                ``pyarrow.parquet.write_table`` takes; ``engine`` and ``index`` may say what is so anyway.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            BackendNotInstalled: pyarrow is not installed.
+            SampleTypeError: a field has values that Parquet has no form for, or none in common; names the field.
+        """
+        from .export.parquet import to_parquet
+
+        return to_parquet(self, path, sample_map, maxcount, row_group_size=row_group_size, progress=progress, **kwargs)
 
     def wrap(self, sample: Mapping[str, Any]) -> ST:
         """A sample from WebDataset's form of it.

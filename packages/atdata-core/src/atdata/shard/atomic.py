@@ -68,13 +68,18 @@ class Staging:
         """A file that was made here, for reading."""
         return open(self._folder / name, "rb", buffering=0)
 
-    def publish(self, name: str, *, overwrite: bool) -> None:
+    def publish(self, name: str, *, overwrite: bool, made_as: str | None = None) -> None:
         """Move a file, which is complete and synced, to its final name.
+
+        Args:
+            name: the final name.
+            overwrite: whether it may be taken.
+            made_as: its name here, if that is another.
 
         Raises:
             ShardExists: the final name is taken and may not be overwritten.
         """
-        source, target = self._folder / name, self._final / name
+        source, target = self._folder / (made_as or name), self._final / name
         if overwrite:
             os.replace(source, target)
             return
