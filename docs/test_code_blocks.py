@@ -1,8 +1,10 @@
 """The Python blocks of every page run, in order, one page as one program in an empty directory."""
 
+import ast
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(page for pattern in ("*.md", "docs/**/*.md", "packages/*/README.md") for page in ROOT.glob(pattern))
 FENCE = re.compile(r"\s*```(\w*)")
+OPTIONAL = {"PIL", "datasets", "pandas", "polars", "pyarrow"}  # what pages use beside atdata and need not be installed
 
 
 def program(page: Path) -> str:
@@ -28,8 +31,17 @@ def program(page: Path) -> str:
 PROGRAMS = {str(page.relative_to(ROOT)): text for page in PAGES if (text := program(page)).strip()}
 
 
+def missing(code: str) -> list[str]:
+    """What a program imports of the optional libraries and is not installed."""
+    imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    modules = [node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imports]
+    return sorted(name for name in {module.split(".")[0] for module in modules} & OPTIONAL if not find_spec(name))
+
+
 @pytest.mark.parametrize("page", PROGRAMS)
 def test_page_runs(page: str, tmp_path: Path) -> None:
+    if lacking := missing(PROGRAMS[page]):
+        pytest.skip(f"{page} needs {', '.join(lacking)}; nox -s docs installs all")
     script = tmp_path / "page.py"
     script.write_text(PROGRAMS[page], encoding="utf-8")
     done = subprocess.run([sys.executable, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True)
