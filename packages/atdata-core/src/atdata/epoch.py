@@ -18,7 +18,7 @@ from .errors import AtdataError
 from .shard.blocks import BlockReader, Chunk, gather_records
 from .shard.gather import Place, gather_places, large_samples
 from .shard.mapped import MappedShard
-from .shard.reader import Record, read_records
+from .shard.reader import Record
 from .sources import open_shards, shard_ids
 from .sources.url import path_of
 
@@ -119,10 +119,17 @@ def _rows(shard: MappedShard) -> Iterator[Place]:
 
 def _places(source: Any, shards: Iterable[str]) -> Iterator[Place | Record]:
     """The samples of shards: where they are, on this machine; else what they are."""
+    reader = BlockReader()
     for shard, stream in open_shards(source, shards):
         with contextlib.closing(stream):
             path = path_of(source, shard)
-            yield from _rows(MappedShard(path, shard)) if path is not None else read_records(stream, shard)
+            yield from _records(reader.chunks(stream, shard)) if path is None else _rows(MappedShard(path, shard))
+
+
+def _records(chunks: Iterator[Chunk]) -> Iterator[Record]:
+    for chunk in chunks:
+        for row in range(len(chunk)):
+            yield Record(*chunk.where(row), bytes(chunk.payload(row)))
 
 
 def _gathered(places: Iterator[Place | Record], batch_size: int) -> Iterator[Chunk]:
