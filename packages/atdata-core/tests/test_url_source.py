@@ -538,6 +538,7 @@ def test_redirects_are_followed_to_http_only(server):
         (503, OSError),
     ],
 )
+@pytest.mark.usefixtures("waits")
 def test_errors_of_the_server_name_status_and_shard_and_keep_secrets(server, status, kind, read):
     url = f"{server.url}/{status}?signature=secret"
     with pytest.raises(kind, match=str(status)) as caught:
@@ -546,6 +547,7 @@ def test_errors_of_the_server_name_status_and_shard_and_keep_secrets(server, sta
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("waits")
 def test_a_server_that_is_not_there_is_named(read):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -554,6 +556,7 @@ def test_a_server_that_is_not_there_is_named(read):
         read(f"http://127.0.0.1:{port}/data.tar")
 
 
+@pytest.mark.usefixtures("waits")
 def test_a_download_that_is_cut_is_an_error(server, read):
     with pytest.raises((ShardCorrupted, OSError), match=r"short\.tar"):
         read(f"{server.url}/short.tar")

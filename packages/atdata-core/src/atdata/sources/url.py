@@ -6,10 +6,10 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, TypeAlias
 from urllib.parse import unquote
 
 from ..errors import (
@@ -21,7 +21,9 @@ from ..errors import (
     UnsafeURL,
 )
 from . import ShardStreams, public
+from .access import Access, Headers
 from .braces import check, expand
+from .remote import Remote
 
 Location: TypeAlias = "str | os.PathLike[str]"
 
@@ -32,17 +34,28 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(file|pipe):", re.IGNORECASE)
 class URLSource:
     """Shards at paths and URLs: local files, ``file:``, ``http(s):``, and schemes of installed backends.
 
-    Two sources are equal if they list the same shards and have the same ``allow_shell``.
+    Two sources are equal if they list the same shards and have the same options. No message and no ``repr`` shows
+    headers, tokens, passwords or queries; a pickled source holds them, for it must work where it is unpickled.
 
     Args:
         url: a path or URL, or several. In text, brace patterns such as ``data-{000..009}.tar`` stand for many and
             ``::`` separates several; a ``pathlib.Path`` is taken letter by letter.
         allow_shell: let ``pipe:`` URLs run their command in a shell, and ``gs:``, ``ais:``, ``sftp:``, ``ftps:`` and
             ``scp:`` run the program that reads them. Say so only for URLs that you typed yourself.
+        digests: what remote shards must be, by what ``list_shards()`` calls them: the SHA-256 of the whole shard in
+            hex, or a pair of its size in bytes and that. A shard that is something else raises ``ShardCorrupted`` at
+            its end, or before. Shards on this machine are not checked.
+        timeout: seconds that connecting to an HTTP server may take, and each wait for more bytes.
+        retries: how often in a row to try again after a fault that can pass; reading goes on where it broke.
+        headers: HTTP headers of every request, or a callable that returns them anew for each, called by any thread.
+            Like ``token`` they go to the servers that the URLs name, never to another that a redirect leads to.
+        token: bearer token of every HTTP request.
+        proxy: URL of a proxy for HTTP; empty for none. By default ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` of
+            the environment decide.
 
     Raises:
         TypeError: neither text nor a path, nor several of them.
-        ValueError: an empty text, or braces that are not balanced.
+        ValueError: an empty text, braces that are not balanced, or an option that cannot be meant.
         UnsafeURL: a ``pipe:`` URL without ``allow_shell``, or a brace pattern for over a million URLs.
 
     Examples:
@@ -51,11 +64,22 @@ class URLSource:
         ['data-000.tar', 'data-001.tar', 'data-002.tar']
     """
 
-    def __init__(self, url: Location | Iterable[Location], *, allow_shell: bool = False) -> None:
+    def __init__(
+        self,
+        url: Location | Iterable[Location],
+        *,
+        allow_shell: bool = False,
+        digests: Mapping[str, str | tuple[int | None, str]] | None = None,
+        timeout: float = 60.0,
+        retries: int = 5,
+        headers: Headers | None = None,
+        token: str | None = None,
+        proxy: str | None = None,
+    ) -> None:
         given: list[Any] = list(url) if isinstance(url, Iterable) and not isinstance(url, str | os.PathLike) else [url]
         if not given or not all(isinstance(item, str | os.PathLike) for item in given):
             raise TypeError(f"a URL is text or a path, or a list of them; found {url!r:.200}")
-        self.allow_shell = allow_shell
+        access = Access(timeout=timeout, retries=retries, headers=headers, token=token, proxy=proxy)
         self._given = [item if isinstance(item, str) else _literal(item) for item in given]
         parts = [part for item in given if isinstance(item, str) for part in _parts(item)]
         if not all(parts):
@@ -70,6 +94,12 @@ class URLSource:
                     f"{public(shard)!r:.200} would run a command in a shell; if that is what you mean, use "
                     "URLSource(url, allow_shell=True)"
                 )
+        self._remote = Remote.of(self._known if digests else (), access, allow_shell, digests)
+
+    @property
+    def allow_shell(self) -> bool:
+        """Whether URLs may run programs."""
+        return self._remote.allow_shell
 
     @property
     def url(self) -> str:
@@ -104,8 +134,9 @@ class URLSource:
             KeyError: it is not in ``list_shards()``.
             ShardNotFound, ShardIsDirectory, ShardPermissionError: as they say.
             ShardUnreadable: it cannot be opened for another reason, or, from the stream, not be read to its end.
+            ShardCorrupted: it is not what its digest says; mostly from the end of the stream.
             UnsafeURL: a ``file:`` URL of another machine.
-            PluginNotFound: no installed distribution reads its scheme.
+            PluginNotFound: nothing that is installed reads its scheme; says what to install.
         """
         if shard_id not in self._known:
             raise KeyError(f"{public(str(shard_id))!r} is not a shard of {self!r}")
@@ -119,37 +150,12 @@ class URLSource:
         path = local_path(shard_id)
         if path is not None:
             return _open_file(path)
-        scheme = scheme_of(shard_id)
-        if scheme in ("http", "https"):
-            from .http import open_http
-
-            return open_http(shard_id)
-
-        from .command import PROGRAMS, open_command
-
-        if scheme == "pipe":
-            return open_command(shard_id, shard_id[len("pipe:") :])
-
-        from .. import plugins
-
-        try:
-            make = plugins.get("atdata.sources", scheme)
-        except plugins.PluginNotFound as error:
-            if scheme not in PROGRAMS:
-                raise
-            program = PROGRAMS[scheme]
-            if self.allow_shell:
-                return open_command(shard_id, [*program, shard_id])
-            raise plugins.PluginNotFound(
-                f"{error}. If {program[0]} is installed, URLSource(url, allow_shell=True) reads it with that"
-            ) from None
-        source: Any = make([shard_id])
-        return cast("IO[bytes]", source.open_shard(shard_id))
+        return self._remote.open(shard_id, scheme_of(shard_id))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, URLSource):
             return NotImplemented
-        return self._shards == other._shards and self.allow_shell == other.allow_shell
+        return self._shards == other._shards and self._remote == other._remote
 
     def __hash__(self) -> int:
         return hash((*self._shards, self.allow_shell))

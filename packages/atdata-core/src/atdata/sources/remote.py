@@ -1,0 +1,136 @@
+"""Shards on other machines: who gets at their bytes, and what all ways have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import IO, Any, Self
+
+from . import public
+from .access import Access
+from .download import Connect, Digest, Download, Version
+from .prefetch import stream_of
+
+_HEX = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """How shards on other machines are read: the options of ``URLSource``.
+
+    Attributes:
+        access: how servers are asked.
+        allow_shell: whether URLs may run programs.
+        digests: what shards must be.
+    """
+
+    access: Access
+    allow_shell: bool
+    digests: Mapping[str, Digest]
+
+    @classmethod
+    def of(
+        cls,
+        shards: Collection[str],
+        access: Access,
+        allow_shell: bool,
+        digests: Mapping[str, Any] | None,
+    ) -> Self:
+        """From what the user gave.
+
+        Raises:
+            ValueError: an option that cannot be meant.
+        """
+        return cls(access, bool(allow_shell), _digests(digests or {}, shards))
+
+    def open(self, shard: str, scheme: str) -> IO[bytes]:
+        """Open a shard.
+
+        Args:
+            shard: its URL.
+            scheme: the scheme of that.
+
+        Returns:
+            A stream.
+
+        Raises:
+            AtdataError: it cannot be opened.
+        """
+        if scheme in ("http", "https"):
+            from . import http
+
+            return self._download(shard, http.connector(shard, self.access), ahead=True)
+
+        from .command import PROGRAMS, open_command
+
+        if scheme == "pipe":
+            return self._stream(shard, lambda: open_command(shard, shard[len("pipe:") :]))
+
+        from .. import plugins
+
+        try:
+            make = plugins.get("atdata.sources", scheme)
+        except plugins.PluginNotFound as error:
+            missing = error
+        else:
+            return self._stream(shard, lambda: make([shard]).open_shard(shard))
+        if self.allow_shell and scheme in PROGRAMS:
+            return self._stream(shard, lambda: open_command(shard, [*PROGRAMS[scheme], shard]))
+
+        if scheme in PROGRAMS:
+            program = PROGRAMS[scheme][0]
+            advice = f". If {program} is installed, URLSource(url, allow_shell=True) reads it with that"
+            raise plugins.PluginNotFound(f"{missing}{advice}") from None
+        raise missing
+
+    def _stream(self, shard: str, open_stream: Callable[[], IO[bytes]]) -> IO[bytes]:
+        if shard not in self.digests:
+            return open_stream()
+        return self._download(shard, lambda _position, _version: _Stream(open_stream()), ahead=False)
+
+    def _download(self, shard: str, connect: Connect, *, ahead: bool) -> IO[bytes]:
+        download = Download(public(shard), connect, self.access.retries, self.digests.get(shard))
+        download.open()
+        try:
+            return stream_of(download, None, ahead=ahead)
+        except BaseException:
+            download.close()
+            raise
+
+
+def _digests(given: Mapping[str, Any], shards: Collection[str]) -> dict[str, Digest]:
+    digests = {}
+    for shard, value in given.items():
+        if shard not in shards:
+            raise ValueError(f"digests has {public(str(shard))!r:.200}, which is none of the shards")
+        size, sha256 = value if isinstance(value, tuple) and len(value) == 2 else (None, value)
+        good = size is None or (type(size) is int and size >= 0)
+        if not good or not isinstance(sha256, str) or not _HEX.fullmatch(sha256.lower()):
+            raise ValueError(
+                f"the digest of {public(shard)!r:.200} is a SHA-256 in 64 hex digits, or a pair (bytes, SHA-256); "
+                f"found {value!r:.200}"
+            )
+        digests[shard] = Digest(size, sha256.lower())
+    return digests
+
+
+class _Stream:
+    """What another source reads, as the one connection of a download."""
+
+    start = 0
+    version = Version()
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream: Any = stream
+
+    def read_into(self, target: memoryview) -> int:
+        data = self._stream.read(len(target))
+        target[: len(data)] = data
+        return len(data)
+
+    def abort(self) -> None:
+        """Not needed: the one who reads is the one who stops."""
+
+    def close(self) -> None:
+        self._stream.close()
