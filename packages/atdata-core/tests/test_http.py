@@ -587,6 +587,7 @@ def test_no_secret_is_in_a_repr(server):
         {"timeout": None},
         {"retries": -1},
         {"retries": 1.5},
+        {"cache_bytes": 10},
     ],
 )
 def test_options_that_cannot_be_meant_are_refused_without_showing_secrets(options):

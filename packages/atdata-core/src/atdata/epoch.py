@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
+from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 import numpy as np
@@ -101,14 +102,22 @@ def _read_in_order(source: Any, shards: Iterable[str]) -> Iterator[Chunk]:
     reader = BlockReader()
     for shard, stream in open_shards(source, shards):
         with contextlib.closing(stream):
-            path = path_of(source, shard)
+            path = path_of(source, shard, stream)
             if path is None:
                 yield from reader.chunks(stream, shard)
-            elif large_samples(stream.fileno()):
-                yield from _gathered(_rows(MappedShard(path, shard)), 1)
+            elif large_samples(stream.fileno()) and (mapped := _mapped(path, shard)) is not None:
+                yield from _gathered(_rows(mapped), 1)
             else:
                 # large reads through a buffer cost a copy
                 yield from reader.chunks(cast("IO[bytes]", cast("io.BufferedReader", stream).raw), shard)
+
+
+def _mapped(path: Path, shard: str) -> MappedShard | None:
+    """A shard that is open, mapped; None if its name is gone by now, as may happen in a cache."""
+    try:
+        return MappedShard(path, shard)
+    except FileNotFoundError:
+        return None
 
 
 def _rows(shard: MappedShard) -> Iterator[Place]:
@@ -122,8 +131,9 @@ def _places(source: Any, shards: Iterable[str]) -> Iterator[Place | Record]:
     reader = BlockReader()
     for shard, stream in open_shards(source, shards):
         with contextlib.closing(stream):
-            path = path_of(source, shard)
-            yield from _records(reader.chunks(stream, shard)) if path is None else _rows(MappedShard(path, shard))
+            path = path_of(source, shard, stream)
+            mapped = None if path is None else _mapped(path, shard)
+            yield from _records(reader.chunks(stream, shard)) if mapped is None else _rows(mapped)
 
 
 def _records(chunks: Iterator[Chunk]) -> Iterator[Record]:

@@ -15,7 +15,7 @@ from typing import IO
 
 from ..errors import ShardExists
 
-_PREFIX = ".atdata-tmp-"
+PREFIX = ".atdata-tmp-"
 _LOCK = "lock"
 
 if sys.platform == "win32":
@@ -52,7 +52,7 @@ class Staging:
 
     def __init__(self, folder: Path) -> None:
         self._final = folder
-        self._folder = folder / f"{_PREFIX}{secrets.token_hex(8)}"
+        self._folder = folder / f"{PREFIX}{secrets.token_hex(8)}"
         with locked(folder / ".atdata.lock"):  # nobody sweeps while a folder is not locked yet
             _remove_stale(folder)
             self._folder.mkdir()
@@ -117,7 +117,7 @@ def exists(path: Path) -> ShardExists:
 
 def _remove_stale(folder: Path) -> None:
     """Remove what writers that died have left in a folder."""
-    for stale in folder.glob(f"{_PREFIX}*/"):
+    for stale in folder.glob(f"{PREFIX}*/"):
         try:
             fd = os.open(stale / _LOCK, os.O_RDWR)
         except FileNotFoundError:
@@ -136,7 +136,7 @@ def _remove_stale(folder: Path) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Replace a file's content in one step. Callers take turns; see ``locked``."""
-    temporary = path.with_name(f"{_PREFIX}{path.name}")
+    temporary = path.with_name(f"{PREFIX}{path.name}")
     with open(temporary, "wb") as file:
         file.write(data)
         file.flush()

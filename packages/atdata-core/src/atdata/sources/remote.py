@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, Self
 
 from . import public
 from .access import Access
+from .cache import ShardCache
 from .download import Connect, Digest, Download, Version
 from .prefetch import stream_of
 
@@ -23,11 +26,13 @@ class Remote:
         access: how servers are asked.
         allow_shell: whether URLs may run programs.
         digests: what shards must be.
+        cache: where they are kept, if anywhere.
     """
 
     access: Access
     allow_shell: bool
     digests: Mapping[str, Digest]
+    cache: ShardCache | None
 
     @classmethod
     def of(
@@ -36,13 +41,19 @@ class Remote:
         access: Access,
         allow_shell: bool,
         digests: Mapping[str, Any] | None,
+        cache_dir: str | os.PathLike[str] | None,
+        cache_bytes: int | None,
     ) -> Self:
         """From what the user gave.
 
         Raises:
             ValueError: an option that cannot be meant.
         """
-        return cls(access, bool(allow_shell), _digests(digests or {}, shards))
+        if cache_dir is None and cache_bytes is not None:
+            raise ValueError("cache_bytes says how much a cache may hold; name its folder with cache_dir")
+        limit = {} if cache_bytes is None else {"limit": cache_bytes}
+        cache = None if cache_dir is None else ShardCache(Path(cache_dir).absolute(), **limit)
+        return cls(access, bool(allow_shell), _digests(digests or {}, shards), cache)
 
     def open(self, shard: str, scheme: str) -> IO[bytes]:
         """Open a shard.
@@ -52,10 +63,10 @@ class Remote:
             scheme: the scheme of that.
 
         Returns:
-            A stream.
+            A stream; a ``CachedShard`` if it is a file in the cache.
 
         Raises:
-            AtdataError: it cannot be opened.
+            AtdataError: it cannot be opened, or the cache cannot be used.
         """
         if scheme in ("http", "https"):
             from . import http
@@ -85,17 +96,29 @@ class Remote:
         raise missing
 
     def _stream(self, shard: str, open_stream: Callable[[], IO[bytes]]) -> IO[bytes]:
-        if shard not in self.digests:
+        if self.cache is None and shard not in self.digests:
             return open_stream()
         return self._download(shard, lambda _position, _version: _Stream(open_stream()), ahead=False)
 
     def _download(self, shard: str, connect: Connect, *, ahead: bool) -> IO[bytes]:
-        download = Download(public(shard), connect, self.access.retries, self.digests.get(shard))
+        digest, cache = self.digests.get(shard), self.cache
+        if cache is not None and digest is not None and (kept := cache.find(shard, Version(), digest)):
+            return kept
+        download = Download(public(shard), connect, self.access.retries, digest)
         download.open()
+        sink = None
         try:
-            return stream_of(download, None, ahead=ahead)
+            if cache is not None:
+                if digest is None and (kept := cache.find(shard, download.version, None)):
+                    download.close()
+                    return kept
+                sink = cache.sink(shard, download.version, digest)
+
+            return stream_of(download, sink, ahead=ahead)
         except BaseException:
             download.close()
+            if sink is not None:
+                sink.discard()
             raise
 
 

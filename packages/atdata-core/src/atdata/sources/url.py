@@ -23,6 +23,7 @@ from ..errors import (
 from . import ShardStreams, public
 from .access import Access, Headers
 from .braces import check, expand
+from .cache import CachedShard
 from .remote import Remote
 
 Location: TypeAlias = "str | os.PathLike[str]"
@@ -32,7 +33,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(file|pipe):", re.IGNORECASE)
 
 
 class URLSource:
-    """Shards at paths and URLs: local files, ``file:``, ``http(s):``, and schemes of installed backends.
+    """Shards at paths and URLs: local files, ``file:``, ``http(s):``, and schemes of installed backends or fsspec.
 
     Two sources are equal if they list the same shards and have the same options. No message and no ``repr`` shows
     headers, tokens, passwords or queries; a pickled source holds them, for it must work where it is unpickled.
@@ -52,6 +53,8 @@ class URLSource:
         token: bearer token of every HTTP request.
         proxy: URL of a proxy for HTTP; empty for none. By default ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` of
             the environment decide.
+        cache_dir: folder in which remote shards that were read to their end are kept, for the next time.
+        cache_bytes: how many bytes it may keep, 32 GiB by default; those that were not used for longest go first.
 
     Raises:
         TypeError: neither text nor a path, nor several of them.
@@ -75,6 +78,8 @@ class URLSource:
         headers: Headers | None = None,
         token: str | None = None,
         proxy: str | None = None,
+        cache_dir: Location | None = None,
+        cache_bytes: int | None = None,
     ) -> None:
         given: list[Any] = list(url) if isinstance(url, Iterable) and not isinstance(url, str | os.PathLike) else [url]
         if not given or not all(isinstance(item, str | os.PathLike) for item in given):
@@ -94,7 +99,7 @@ class URLSource:
                     f"{public(shard)!r:.200} would run a command in a shell; if that is what you mean, use "
                     "URLSource(url, allow_shell=True)"
                 )
-        self._remote = Remote.of(self._known if digests else (), access, allow_shell, digests)
+        self._remote = Remote.of(self._known if digests else (), access, allow_shell, digests, cache_dir, cache_bytes)
 
     @property
     def allow_shell(self) -> bool:
@@ -191,8 +196,16 @@ def scheme_of(url: str) -> str:
     return (match[1] or match[2]).lower() if match else ""
 
 
-def path_of(source: object, shard_id: str) -> Path | None:
-    """Where a shard is a plain file on this machine; None if it is not, or if the source has its own way to open it."""
+def path_of(source: object, shard_id: str, stream: object = None) -> Path | None:
+    """Where a shard is a plain file on this machine; None if it is not, or if the source has its own way to open it.
+
+    Args:
+        source: its source.
+        shard_id: its identifier.
+        stream: the shard, if it is open already: it may be a file in the cache.
+    """
+    if isinstance(stream, CachedShard):
+        return stream.path
     if not isinstance(source, URLSource) or type(source).open_shard is not URLSource.open_shard:
         return None
     return local_path(shard_id)
