@@ -89,11 +89,15 @@ class Remote:
         if self.allow_shell and scheme in PROGRAMS:
             return self._stream(shard, lambda: open_command(shard, [*PROGRAMS[scheme], shard]))
 
+        from . import filesystems
+
+        connect, advice = filesystems.connector(shard, scheme)
+        if connect is not None:
+            return self._download(shard, connect, ahead=True)
         if scheme in PROGRAMS:
             program = PROGRAMS[scheme][0]
-            advice = f". If {program} is installed, URLSource(url, allow_shell=True) reads it with that"
-            raise plugins.PluginNotFound(f"{missing}{advice}") from None
-        raise missing
+            advice += f". If {program} is installed, URLSource(url, allow_shell=True) reads it with that"
+        raise plugins.PluginNotFound(f"{missing}{advice}") from None
 
     def _stream(self, shard: str, open_stream: Callable[[], IO[bytes]]) -> IO[bytes]:
         if self.cache is None and shard not in self.digests:
