@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import atdata
+from atdata.decode import View
 from atdata.errors import AtdataError, RaggedBatch, SampleDecodeError, ShardCorrupted
 from atdata.sample import values_equal
 from atdata.shard.array import array_to_bytes
@@ -102,7 +103,7 @@ def one_by_one(data: bytes, kind: Any, shard: str = "s.tar") -> Iterable[Any]:
     """The samples as the simplest reader gets them."""
     for record in read_records(io.BytesIO(data), shard):
         try:
-            yield kind.from_bytes(record.payload)
+            yield View(kind).from_payload(record.payload)
         except AtdataError as error:
             error.at(shard=record.shard, key=record.key, offset=record.offset)
             raise

@@ -1774,6 +1774,7 @@ ARRAYS = st.one_of(DTYPES, hnp.array_dtypes(DTYPES, max_size=3, allow_subarrays=
     lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
 )
 ARRAYS = st.builds(lambda array, fortran: np.asfortranarray(array) if fortran else array, ARRAYS, st.booleans())
+FLOAT_ARRAYS = hnp.arrays(np.float32, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
 SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     str: TEXT,
     int: INTS,
@@ -1790,7 +1791,7 @@ SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     UserId: INTS,
     Literal["a", "b"]: st.sampled_from(["a", "b"]),
     NDArray: ARRAYS,
-    NDArray[np.float32]: ARRAYS,
+    NDArray[np.float32]: FLOAT_ARRAYS,
 }
 PLAIN = st.recursive(
     st.none() | TEXT | INTS | FLOATS | st.booleans() | st.binary(max_size=5),

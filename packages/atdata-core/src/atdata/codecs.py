@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import functools
 import itertools
 import sys
 import types
@@ -13,6 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .dtypes import DtypePolicy, agrees, may_convert
 from .errors import SampleTypeError
 from .shard.array import array_to_bytes, bytes_to_array
 
@@ -22,6 +24,18 @@ Step: TypeAlias = Callable[[Any], Any]
 
 class WrongValue(Exception):
     """A value is not of the declared type; the field that holds it is named further up."""
+
+
+class WrongDtype(WrongValue):
+    """An array has a dtype that the declared one cannot be made of.
+
+    Attributes:
+        array: the array.
+    """
+
+    def __init__(self, array: Any, message: str) -> None:
+        super().__init__(message)
+        self.array = array
 
 
 class Codec(NamedTuple):
@@ -35,6 +49,9 @@ class Codec(NamedTuple):
         dtype: dtype that an array annotation names, or None.
         item: codec of a list's items, or None.
         stored: the msgpack type whose values ``unpack`` returns as they are, or None.
+        notes: what ``Annotated`` says of an array.
+        convert: what ``unpack`` does to arrays of another dtype than the declared one, or None.
+        optional: whether None is allowed; told of items only, since a field says it itself.
     """
 
     kind: Kind
@@ -44,6 +61,9 @@ class Codec(NamedTuple):
     dtype: np.dtype[Any] | None = None
     item: Codec | None = None
     stored: str | None = None
+    notes: tuple[Any, ...] = ()
+    convert: Step | None = None
+    optional: bool = False
 
 
 def found(value: object) -> str:
@@ -96,6 +116,14 @@ def _pack_array(value: Any) -> Any:
     raise WrongValue
 
 
+def _pack_declared(declared: np.dtype[Any], value: Any) -> Any:
+    value = _pack_array(value)
+    # what would not be read as the declared dtype should not be written
+    if value.dtype is declared or value.dtype.hasobject or may_convert(value.dtype, declared, "same-kind"):
+        return value
+    raise WrongDtype(value, f"convert it with .astype({declared.name!r}), or declare what it is")
+
+
 def _unpack_array(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes_to_array(value)
@@ -109,7 +137,8 @@ def _array(hint: Any) -> Codec:
     scalar = next(iter(typing.get_args(args[1])), None) if len(args) == 2 else None
     dtype = np.dtype(scalar) if scalar in np.sctypeDict.values() else None
     text = "NDArray" if dtype is None else f"NDArray[{dtype}]"
-    return Codec("array", text, _pack_array, _unpack_array, dtype)
+    pack = _pack_array if dtype is None else functools.partial(_pack_declared, dtype)
+    return Codec("array", text, pack, _unpack_array, dtype)
 
 
 def _numpy_scalar(kind: type[Any]) -> Codec | None:
@@ -290,6 +319,42 @@ def _choice(values: list[Any]) -> Codec | None:
     return Codec(plain.kind, f"Literal[{', '.join(map(repr, values))}]", convert, convert)
 
 
+def converting(codec: Codec, policy: DtypePolicy) -> Codec:
+    """The codec that restores arrays in the dtype that they are declared with; the same one, if none are.
+
+    Args:
+        codec: a codec that restores arrays in the dtype that they are stored in.
+        policy: which differences are allowed.
+    """
+    convert = _conversion(codec, policy)
+    if convert is None:
+        return codec
+    unpack = codec.unpack
+    return codec._replace(unpack=lambda value: convert(unpack(value)), convert=convert)
+
+
+def _conversion(codec: Codec, policy: DtypePolicy) -> Step | None:
+    if codec.kind == "array" and codec.dtype is not None:
+        return functools.partial(_converted, codec.dtype, policy)
+    each = _conversion(codec.item, policy) if codec.kind == "list" and codec.item is not None else None
+    if each is None:
+        return None
+    return lambda values: type(values)(value if value is None else each(value) for value in values)
+
+
+def _converted(declared: np.dtype[Any], policy: DtypePolicy, array: Any) -> Any:
+    if agrees(array.dtype, declared):
+        return array
+    if not may_convert(array.dtype, declared, policy):
+        raise WrongDtype(
+            array, f"dtypes={policy!r} does not convert that; declare what is stored, or read with dtypes='unsafe'"
+        )
+    try:
+        return array.astype(declared)
+    except (TypeError, ValueError) as error:
+        raise WrongDtype(array, str(error)) from None
+
+
 # ----------------------------------------------------------------------------------------- annotations
 
 _NOTHING = (None, types.NoneType)
@@ -308,10 +373,12 @@ def describe(hint: Any) -> str:
     return str(hint).replace("typing.", "").replace("collections.abc.", "")
 
 
-def _unwrapped(hint: Any) -> Any:
-    """The type inside ``Annotated``, ``Final``, ``NewType`` and ``type X = ...`` aliases."""
+def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The type inside ``Annotated``, ``Final``, ``NewType`` and aliases, and what ``Annotated`` adds to it."""
+    notes: tuple[Any, ...] = ()
     while True:
         if typing.get_origin(hint) in _WRAPPERS:
+            notes += getattr(hint, "__metadata__", ())
             hint = typing.get_args(hint)[0]
         elif isinstance(hint, typing.NewType):
             hint = hint.__supertype__
@@ -323,7 +390,7 @@ def _unwrapped(hint: Any) -> Any:
             wanted = getattr(alias.__value__, "__parameters__", ())
             hint = alias.__value__[tuple(given.get(name, Any) for name in wanted)] if wanted else alias.__value__
         else:
-            return hint
+            return hint, notes
 
 
 def codec_of(hint: Any) -> tuple[Codec, bool]:
@@ -332,13 +399,13 @@ def codec_of(hint: Any) -> tuple[Codec, bool]:
     Raises:
         SampleTypeError: values of this annotation cannot be stored.
     """
-    hint = _unwrapped(hint)
+    hint, notes = unwrapped(hint)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         args = typing.get_args(hint)
         members, optionals = zip(*(codec_of(arg) for arg in args if arg is not types.NoneType), strict=True)
         optional = types.NoneType in args or any(optionals)
         if len(members) == 1:
-            return members[0], optional
+            return _noted(members[0], notes), optional
         if any(member.kind == "array" for member in members):
             raise SampleTypeError("a union of an array and something else reads back ambiguously")
         return _union(list(members)), optional
@@ -353,7 +420,13 @@ def codec_of(hint: Any) -> tuple[Codec, bool]:
             f"values of type {describe(hint)} cannot be stored{advice}. Supported: str, int, float, bool, "
             "bytes, NDArray, NumPy numbers, list, tuple, dict, TypedDict, Literal, Any, and each with | None"
         )
-    return single, hint in _ANYTHING or (typing.get_origin(hint) is Literal and None in typing.get_args(hint))
+    optional = hint in _ANYTHING or (typing.get_origin(hint) is Literal and None in typing.get_args(hint))
+    return _noted(single, notes), optional
+
+
+def _noted(codec: Codec, notes: tuple[Any, ...]) -> Codec:
+    # other codecs are told apart by identity
+    return codec._replace(notes=codec.notes + notes) if notes and codec.kind == "array" else codec
 
 
 def _nested(hint: Any) -> Codec:
@@ -370,6 +443,7 @@ def _nested(hint: Any) -> Codec:
         pack=lambda value: None if value is None else pack(value),
         unpack=lambda value: None if value is None else unpack(value),
         stored=None,
+        optional=True,
     )
 
 

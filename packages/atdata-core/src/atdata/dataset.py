@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, overloa
 
 from .batch import SampleBatch, type_argument
 from .decode import Piece, View, samples
+from .dtypes import DtypePolicy, check_policy
 from .epoch import Epoch, Shuffle
 from .errors import AtdataError, MalformedSample, SampleDecodeError, SampleTypeError
 from .lens import Lens, LensNetwork
@@ -61,6 +62,9 @@ class Dataset(Generic[ST]):
             them; or a ``DataSource``.
         metadata_url: path or URL of a msgpack map that describes the dataset; see ``metadata``.
         url: the same as ``source``.
+        dtypes: what happens where an array is stored in another dtype than its field declares, as
+            ``NDArray[np.float32]`` does: ``"same-kind"`` converts among numbers as NumPy's casting of that name does,
+            ``"unsafe"`` converts everything, ``"strict"`` nothing but the byte order. Plain ``NDArray`` declares none.
 
     Raises:
         TypeError: no source, or what is none.
@@ -78,7 +82,9 @@ class Dataset(Generic[ST]):
         metadata_url: str | None = None,
         *,
         url: str | None = None,
+        dtypes: DtypePolicy = "same-kind",
     ) -> None:
+        check_policy(dtypes)
         given = url if source is None else source
         if given is None or (source is not None and url is not None):
             raise TypeError("Dataset takes one source: Dataset[T]('data.tar') or Dataset[T](url='data.tar')")
@@ -88,6 +94,7 @@ class Dataset(Generic[ST]):
         self._metadata_url = metadata_url
         self._stored_type: type[Any] | None = None
         self._lens: Lens[Any, Any] | None = None
+        self._dtypes: DtypePolicy = dtypes
 
     @classmethod
     def of(cls, sample_type: type[RT], source: Source) -> Dataset[RT]:
@@ -101,11 +108,11 @@ class Dataset(Generic[ST]):
         """The type of the samples."""
         return typing.cast("type[ST]", self._view.sample_type)
 
-    @property
+    @cached_property
     def _view(self) -> View:
         if self._stored_type is None:
             self._stored_type = type_argument(self) or DictSample
-        return View(self._stored_type, self._lens)
+        return View(self._stored_type, self._lens, self._dtypes)
 
     @property
     def batch_type(self) -> type[SampleBatch[ST]]:
@@ -166,7 +173,7 @@ class Dataset(Generic[ST]):
         lens: Lens[Any, Any] = other if isinstance(other, Lens) else LensNetwork().transform(here, other)
         if not issubclass(here, lens.source_type):
             raise SampleTypeError(f"{lens!r} looks at {lens.source_type.__name__}; this dataset has {here.__name__}")
-        seen: Dataset[RT] = Dataset(self._source, self._metadata_url)
+        seen: Dataset[RT] = Dataset(self._source, self._metadata_url, dtypes=self._dtypes)
         seen._stored_type = self._view.stored
         seen._lens = lens if self._lens is None else self._lens | lens
         return seen

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .codecs import WrongValue
+from .dtypes import DtypePolicy
 from .errors import AtdataError
 from .fields import Field, Plan
 from .lens import Lens
@@ -45,10 +47,12 @@ class View:
     Attributes:
         stored: the type that their shards were written with, or ``DictSample``.
         lens: what they are seen through; None shows them as they are.
+        dtypes: which arrays are converted to their declared dtype.
     """
 
     stored: type[Any]
     lens: Lens[Any, Any] | None = None
+    dtypes: DtypePolicy = "same-kind"
 
     @property
     def sample_type(self) -> type[Any]:
@@ -66,7 +70,7 @@ class View:
             made = parts[0].view_type
             plan = plan_of(made).picking(picks, plan)
             parts = parts[1:]
-        return made, plan, parts
+        return made, plan.reading(self.dtypes) if plan is not None else None, parts
 
     @property
     def made(self) -> type[Any]:
@@ -96,7 +100,7 @@ class View:
         return self.made(**self.plan.unpack(unpack_map(payload)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return View, (self.stored, self.lens)
+        return View, (self.stored, self.lens, self.dtypes)
 
 
 def located(chunk: Chunk, row: int, error: AtdataError) -> AtdataError:
@@ -138,10 +142,14 @@ def _piece_values(plan: Plan, field: Field, piece: Piece) -> list[Any]:
     kind = chunk.kind(name)
     try:
         if kind == "bin" and codec.kind == "array":
-            return chunk.arrays(name, low, high)
+            arrays = chunk.arrays(name, low, high)
+            # NumPy takes None for float64, too
+            if codec.convert is None or ((dtype := chunk.dtype(name)) is not None and dtype == codec.dtype):
+                return arrays
+            return [*map(codec.convert, arrays)]
         if kind is not None and (kind == codec.stored or (kind == "nil" and field.optional)):
             return chunk.values(name, low, high)
-    except (AtdataError, UnicodeDecodeError):
+    except (AtdataError, UnicodeDecodeError, WrongValue):
         pass  # one by one, which finds the sample that is wrong, if it is one of these
     return _one_by_one(plan, field, piece)
 
@@ -185,7 +193,10 @@ def stacked(field: Field, pieces: Sequence[Piece]) -> npt.NDArray[Any] | None:
     for column, (_, low, high) in zip(dense, pieces, strict=True):
         column.copy_into(rows[done : done + high - low], low, high)
         done += high - low
-    return out
+    try:
+        return out if field.codec.convert is None else field.codec.convert(out)
+    except WrongValue:
+        return None  # one by one, which finds the sample
 
 
 def samples(view: View, pieces: Iterable[Piece]) -> Iterator[Any]:

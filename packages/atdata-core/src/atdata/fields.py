@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from typing import Any, TypeVar
 
-from .codecs import Codec, Kind, WrongValue, codec_of, exact_type, found
+from .codecs import Codec, Kind, WrongDtype, WrongValue, codec_of, converting, exact_type, found
+from .dtypes import DtypePolicy
 from .errors import FieldMismatch, SampleDecodeError, SampleTypeError
 from .shard.array import COPIED, Buffer
 from .shard.payload import bin_parts, map_head, pack_plain, pack_value
@@ -182,7 +183,8 @@ class Plan:
             raise SampleDecodeError(message, field=field.name) from error
 
     def _mismatch(self, field: Field, value: object, wrong: WrongValue) -> str:
-        what = f"{self.owner}.{field.name}: expected {field.text}, found {found(value)}"
+        given = wrong.array if isinstance(wrong, WrongDtype) else value
+        what = f"{self.owner}.{field.name}: expected {field.text}, found {found(given)}"
         return f"{what} ({wrong})" if str(wrong) else what
 
     def missing(self, field: Field) -> Any:
@@ -214,6 +216,17 @@ class Plan:
             values[field.name] = self.unpack_field(field, data[key]) if key in data else self.missing(field)
         return values
 
+    def reading(self, dtypes: DtypePolicy) -> Plan:
+        """The plan that reads what may have been stored by another type: optional fields may be missing there.
+
+        Args:
+            dtypes: which arrays are converted to their declared dtype.
+        """
+        fields = tuple(_reading(field, dtypes) for field in self.fields)
+        if all(map(operator.is_, fields, self.fields)):
+            return self
+        return dataclasses.replace(self, fields=fields, by_name={field.name: field for field in fields})
+
     def picking(self, picks: Mapping[str, str], source: Plan | None) -> Plan:
         """The plan that makes samples of this class of some fields of what another has stored.
 
@@ -232,6 +245,13 @@ class Plan:
         return dataclasses.replace(
             self, fields=tuple(picked), by_name={field.name: field for field in picked}, plain=plain
         )
+
+
+def _reading(field: Field, dtypes: DtypePolicy) -> Field:
+    codec = converting(field.codec, dtypes)
+    default = None if field.optional and field.required else field.default
+    same = codec is field.codec and default is field.default
+    return field if same else dataclasses.replace(field, codec=codec, default=default)
 
 
 def make_plan(cls: Any, plain: bool) -> Plan:

@@ -59,6 +59,11 @@ class Dense:
         steps = np.diff(starts)
         self._step = int(steps[0]) if len(steps) and (steps == steps[0]).all() else None
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of every array."""
+        return self.layout.dtype
+
     def copy_into(self, rows: Bytes, low: int, high: int) -> None:
         """Copy the elements of arrays ``low`` to ``high`` into the rows of ``rows``, uint8 (high - low, nbytes)."""
         width = rows.shape[1]
@@ -87,17 +92,21 @@ class Dense:
 
 
 class Vectors:
-    """An array field of one-dimensional arrays that differ in length only."""
+    """An array field of one-dimensional arrays that differ in length only.
+
+    Attributes:
+        dtype: dtype of every array.
+    """
 
     def __init__(self, data: Bytes, dtype: np.dtype[Any], starts: Positions, lengths: Positions) -> None:
         self._data = data
-        self._dtype = dtype
+        self.dtype = dtype
         self._starts = starts
         self._lengths = lengths
 
     def arrays(self, low: int, high: int) -> list[npt.NDArray[Any]]:
         """Arrays ``low`` to ``high``, each in memory of its own."""
-        data, dtype, make = self._data, self._dtype, np.ndarray
+        data, dtype, make = self._data, self.dtype, np.ndarray
         spans = zip(self._starts[low:high].tolist(), self._lengths[low:high].tolist(), strict=True)
         return [make(length, dtype, data, start).copy() for start, length in spans]
 
@@ -218,6 +227,11 @@ class Columns:
         """A walked array field, if all samples have arrays of one dtype, shape and order there; else None."""
         arrays = self._array_column(name)
         return arrays if isinstance(arrays, Dense) else None
+
+    def dtype(self, name: str) -> np.dtype[Any] | None:
+        """The dtype of a walked array field, if it is one of all samples; else None."""
+        column = self._array_column(name)
+        return None if column is None else column.dtype
 
     def _array_column(self, name: str) -> Dense | Vectors | None:
         if name not in self._arrays:
