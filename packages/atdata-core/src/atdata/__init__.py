@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from atdata_local import S3Source as S3Source  # type: ignore[attr-defined]
 
     from . import atmosphere as atmosphere
+    from . import cid as cid
     from . import errors as errors
     from . import local as local
     from . import plugins as plugins
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from . import protocols as protocols
     from . import schema as schema
     from . import testing as testing
+    from . import uri as uri
     from .batch import SampleBatch as SampleBatch
     from .dataset import Dataset as Dataset
     from .errors import AtdataError as AtdataError
@@ -61,7 +63,19 @@ _HOME = {
     "packable": "sample",
     "write_samples": "write",
 }
-_MODULES = {"atmosphere", "errors", "lens", "local", "plugins", "promote", "protocols", "schema", "testing"}
+_MODULES = {
+    "atmosphere",
+    "cid",
+    "errors",
+    "lens",
+    "local",
+    "plugins",
+    "promote",
+    "protocols",
+    "schema",
+    "testing",
+    "uri",
+}
 _BACKENDS = {"BlobSource": "atdata_atmosphere", "S3Source": "atdata_local"}
 
 # Backends' names are left out: a star import would fail where they are not installed.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from .errors import SampleTypeError
-from .sample import PackableSample, packable
+from .sample import PackableSample, packable, plan_of
 
 # A function and its arguments: what to call for the same type again
 Origin: TypeAlias = tuple[Callable[..., type[Any]], tuple[Any, ...]]
@@ -19,6 +19,10 @@ _ORIGIN = "__atdata_origin__"
 
 class GeneratedType(type):
     """The class of such types. No import finds them, so pickle keeps the call that made them."""
+
+    def __repr__(cls) -> str:
+        shown = ", ".join(f"{field.name}: {field.text}" for field in plan_of(cls).fields)
+        return f"<sample type {cls.__name__}({shown if len(shown) <= 500 else f'{shown[:497]}...'})>"
 
 
 def _reduce(cls: GeneratedType) -> str | Origin:

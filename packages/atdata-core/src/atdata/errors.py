@@ -60,6 +60,22 @@ class FieldMismatch(SampleDecodeError, TypeError):
     """A stored field is missing or is not of the type that the sample class declares."""
 
 
+class SchemaError(AtdataError, ValueError):
+    """A schema record or its version cannot be understood, or has no form as a sample type."""
+
+
+class NoSampleType(SampleTypeError, SchemaError):
+    """What should be a sample type is none."""
+
+
+class NoCID(AtdataError, ValueError):
+    """A value has no DAG-CBOR form, so it has no content identifier."""
+
+
+class InvalidReference(AtdataError, ValueError):
+    """A text is not a reference to a schema, a dataset or a record."""
+
+
 class MalformedSample(AtdataError, RuntimeError, KeyError):
     """A sample in a shard has no ``.msgpack`` member."""
 

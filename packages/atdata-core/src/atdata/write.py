@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
 from .dataset import Dataset
-from .errors import EmptyDataset, SampleTypeError
+from .errors import EmptyDataset, SampleTypeError, SchemaError
 from .naming import ShardNames
 from .progress import Progress, counted
 from .sample import DictSample, PackableSample, plan_of
@@ -289,7 +289,7 @@ def _schemas(sample_type: type[Any]) -> dict[str, dict[str, Any]]:
         return {}
     try:
         record = schema_of(sample_type)
-    except SampleTypeError:
+    except (SampleTypeError, SchemaError):
         return {}  # dicts, for example: fine in samples, not in schemas
     return {schema_cid(record): record}
 
