@@ -5,6 +5,7 @@
     at://did:plc:abc123/collection.of.records/key    a record
     at://did:plc:abc123/blob/bafkrei...              a blob
     @local/name, @alice.example.org/name             a dataset
+    atdata://local/dataset/name                      the same, in another form
     local://schemas/module.Name@1.0.0                a schema in older references
 
 Handles are not case-sensitive and are kept in lower case; everything else is kept as written. References hold no
@@ -225,8 +226,10 @@ def _parse(text: str) -> Reference:
         raise InvalidReference("it begins with none of atdata://, at:// and @")
     if scheme == "atdata":
         authority, kind, named = _parts(rest, "atdata://{owner}/sampleSchema/{Name}@{version}", 3)
+        if kind == "dataset":
+            return DatasetRef(authority, named)
         if kind != "sampleSchema":
-            raise InvalidReference(f"{kind!r:.80} is not 'sampleSchema', the one kind of thing that atdata:// names")
+            raise InvalidReference(f"{kind!r:.80} is neither 'sampleSchema' nor 'dataset', which atdata:// names")
         return SchemaRef(authority, *_named(named))
     if scheme == "at":
         authority, collection, key = _parts(rest, "at://{owner}/{collection}/{key}", 3)
