@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 from typing import IO, Any, assert_type
 
 import numpy as np
@@ -135,6 +136,26 @@ def lenses(dataset: atdata.Dataset[Digit]) -> None:
     with LensNetwork.scoped() as network:
         check_lens_laws(word_of, [Digit(image=IMAGE, label=3)], [Word(text="4")])
         print(network)
+
+
+def loading(index: atdata.AbstractIndex, split: str | None) -> None:
+    assert_type(atdata.load_dataset("digits/", Digit, split="train"), atdata.Dataset[Digit])
+    assert_type(atdata.load_dataset("digits-*.tar", split="test"), atdata.Dataset[atdata.DictSample])
+    assert_type(atdata.load_dataset("@local/digits", index=index), atdata.DatasetDict[atdata.DictSample])
+    splits = atdata.load_dataset(Path("digits"), Digit, data_files={"fit": "a-*.tar", "hold": [Path("b.tar")]})
+    assert_type(splits, atdata.DatasetDict[Digit])
+    assert_type(splits["fit"], atdata.Dataset[Digit])
+    assert_type(splits.num_shards, dict[str, int])
+    assert_type(splits.sample_type, type[Digit] | None)
+    for name, dataset in splits.items():
+        assert_type(name, str)
+        assert_type(len(dataset), int)
+        assert_type(dataset.num_samples, int | None)
+    either = atdata.load_dataset("digits/", Digit, split=split)
+    assert_type(either, atdata.Dataset[Any] | atdata.DatasetDict[Any])
+    assert_type(atdata.DatasetDict({"fit": splits["fit"]}), atdata.DatasetDict[Digit])
+    atdata.load_dataset(["a.tar", "b.tar"])  # type: ignore[call-overload]
+    atdata.load_dataset("digits/", "train")  # type: ignore[call-overload]
 
 
 class Memory:

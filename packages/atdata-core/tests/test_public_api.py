@@ -40,11 +40,14 @@ MODULES = [
     "atdata.batch",
     "atdata.dataset",
     "atdata.errors",
+    "atdata.load",
     "atdata.protocols",
     "atdata.sample",
     "atdata.schema",
     "atdata.sources",
+    "atdata.sources.trust",
     "atdata.sources.url",
+    "atdata.splits",
     "atdata.write",
 ]
 
@@ -75,6 +78,7 @@ def test_all_has_the_names_of_the_documentation():
         "AbstractIndex",
         "DataSource",
         "Dataset",
+        "DatasetDict",
         "DictSample",
         "IndexEntry",
         "Packable",
@@ -82,6 +86,7 @@ def test_all_has_the_names_of_the_documentation():
         "SampleBatch",
         "ShardWriter",
         "URLSource",
+        "load_dataset",
         "packable",
         "write_samples",
     } <= set(atdata.__all__)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .lens import Lens as Lens
     from .lens import LensNetwork as LensNetwork
     from .lens import lens as lens
+    from .load import load_dataset as load_dataset
     from .protocols import AbstractDataStore as AbstractDataStore
     from .protocols import AbstractIndex as AbstractIndex
     from .protocols import DataSource as DataSource
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .sample import PackableSample as PackableSample
     from .sample import packable as packable
     from .sources.url import URLSource as URLSource
+    from .splits import DatasetDict as DatasetDict
     from .stream import SampleStream as SampleStream
     from .write import ShardWriter as ShardWriter
     from .write import write_samples as write_samples
@@ -50,6 +52,7 @@ _HOME = {
     "AtdataError": "errors",
     "DataSource": "protocols",
     "Dataset": "dataset",
+    "DatasetDict": "splits",
     "DictSample": "sample",
     "IndexEntry": "protocols",
     "Lens": "lens",
@@ -60,6 +63,7 @@ _HOME = {
     "SampleStream": "stream",
     "ShardWriter": "write",
     "URLSource": "sources.url",
+    "load_dataset": "load",
     "packable": "sample",
     "write_samples": "write",
 }
@@ -85,6 +89,7 @@ __all__ = [
     "AtdataError",
     "DataSource",
     "Dataset",
+    "DatasetDict",
     "DictSample",
     "IndexEntry",
     "Lens",
@@ -96,6 +101,7 @@ __all__ = [
     "ShardWriter",
     "URLSource",
     "lens",
+    "load_dataset",
     "packable",
     "write_samples",
 ]

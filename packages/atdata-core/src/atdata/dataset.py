@@ -6,6 +6,7 @@ import operator
 import os
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from functools import cached_property
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, overload
@@ -19,7 +20,7 @@ from .lens import Lens, LensNetwork
 from .protocols import DataSource
 from .sample import DictSample, PackableSample, plan_of
 from .shard.blocks import gather_records
-from .shard.manifest import ShardFacts, read_manifest
+from .shard.manifest import ShardFacts, facts_of
 from .shard.payload import unpack_map
 from .shard.reader import Record
 from .sources import check_source, public, shard_ids
@@ -95,12 +96,20 @@ class Dataset(Generic[ST]):
         self._stored_type: type[Any] | None = None
         self._lens: Lens[Any, Any] | None = None
         self._dtypes: DtypePolicy = dtypes
+        self._known: Mapping[str, ShardFacts] = {}
 
     @classmethod
-    def of(cls, sample_type: type[RT], source: Source) -> Dataset[RT]:
-        """``Dataset[sample_type](source)`` for a type that is only known at run time."""
+    def of(cls, sample_type: type[RT], source: Source, known: Mapping[str, ShardFacts] | None = None) -> Dataset[RT]:
+        """``Dataset[sample_type](source)`` for a type that is only known at run time.
+
+        Args:
+            sample_type: the type of the samples.
+            source: as for ``Dataset``.
+            known: facts about shards on other machines, by identifier.
+        """
         dataset: Dataset[RT] = Dataset(source)
         dataset._stored_type = sample_type
+        dataset._known = known or {}
         return dataset
 
     @property
@@ -173,7 +182,8 @@ class Dataset(Generic[ST]):
         lens: Lens[Any, Any] = other if isinstance(other, Lens) else LensNetwork().transform(here, other)
         if not issubclass(here, lens.source_type):
             raise SampleTypeError(f"{lens!r} looks at {lens.source_type.__name__}; this dataset has {here.__name__}")
-        seen: Dataset[RT] = Dataset(self._source, self._metadata_url, dtypes=self._dtypes)
+        seen = typing.cast("Dataset[RT]", copy(self))
+        vars(seen).pop("_view", None)  # which is of this dataset's lens
         seen._stored_type = self._view.stored
         seen._lens = lens if self._lens is None else self._lens | lens
         return seen
@@ -346,16 +356,44 @@ class Dataset(Generic[ST]):
         pieces = [Piece(gather_records(records), 0, len(records))] if records else []
         return SampleBatch[ST].from_pieces(self._view, pieces)
 
+    @property
+    def num_samples(self) -> int | None:
+        """How many samples there are; None where no manifest knows all shards, or a shard has changed since.
+
+        Raises:
+            ManifestError: a manifest is damaged.
+        """
+        facts = self._facts()
+        return None if facts is None else sum(entry.samples for entry in facts)
+
+    def __len__(self) -> int:
+        """How many samples there are.
+
+        Raises:
+            TypeError: no manifest knows; without one, only reading all shards would tell.
+        """
+        try:
+            samples = self.num_samples
+        except (OSError, AtdataError) as error:
+            # list() asks for a length, too, and takes no other error for an answer
+            raise TypeError(f"the number of samples is not known: {error}") from error
+        if samples is None:
+            raise TypeError(
+                "the number of samples is not known without a manifest; sum(1 for _ in dataset) counts them"
+            )
+        return samples
+
+    def __bool__(self) -> bool:
+        """True: whether a dataset is empty is no question of its having a length."""
+        return True
+
     def _facts(self) -> list[ShardFacts] | None:
         """What manifests know of all shards, or None if one is unknown or has changed since."""
         facts = []
         for shard in self.list_shards():
             path = path_of(self._source, shard)
-            manifest = read_manifest(path.parent) if path is not None else None
-            if path is None or manifest is None:
-                return None
-            entry = manifest.shards.get(path.name)
-            if entry is None or path.stat().st_size != entry.bytes:
+            entry = facts_of(path) if path is not None else self._known.get(shard)
+            if entry is None:
                 return None
             facts.append(entry)
         return facts
@@ -363,10 +401,10 @@ class Dataset(Generic[ST]):
     def __repr__(self) -> str:
         shards = len(self.list_shards())
         try:
-            facts = self._facts()
+            samples = self.num_samples
         except (OSError, AtdataError):
-            facts = None  # a repr shows what it can
-        known = "" if facts is None else f", {sum(entry.samples for entry in facts):,} samples"
+            samples = None  # a repr shows what it can
+        known = "" if samples is None else f", {samples:,} samples"
         # with several URLs their own secrets, too, stay out of sight
         url = "::".join(public(part) for part in self.url.split("::"))
         url = url if len(url) <= 80 else f"{url[:77]}..."

@@ -128,5 +128,13 @@ class UnsafeURL(AtdataError, ValueError):
     """A URL asks for something that it was not allowed to do."""
 
 
+class UnlistableURL(AtdataError, ValueError):
+    """A URL names a folder or a glob where nothing can list what is there."""
+
+
+class SplitNotFound(AtdataError, ValueError, KeyError):
+    """A dataset has no split of that name."""
+
+
 class BackendNotInstalled(AtdataError, ImportError):
     """A backend distribution is needed and is not installed."""

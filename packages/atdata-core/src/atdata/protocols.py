@@ -117,7 +117,8 @@ class AbstractDataStore(Protocol):
 class AbstractIndex(Protocol):
     """A catalogue of schemas and datasets; one index holds datasets of many sample types.
 
-    Some indexes also have ``data_store``, the ``AbstractDataStore`` that holds their shards.
+    Some indexes also have ``data_store``, the ``AbstractDataStore`` that holds their shards, and in test networks
+    ``allow_insecure``, True if their entries may name plain ``http`` URLs.
     """
 
     def insert_dataset(

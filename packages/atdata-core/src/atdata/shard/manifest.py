@@ -146,6 +146,17 @@ def read_manifest(folder: Path) -> Manifest | None:
     return _read(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
+def facts_of(path: Path) -> ShardFacts | None:
+    """What the manifest beside a shard knows of it; None if nothing, or if the file has another size by now.
+
+    Raises:
+        ManifestError: ours, but of a newer version or damaged.
+    """
+    manifest = read_manifest(path.parent)
+    facts = manifest.shards.get(path.name) if manifest is not None else None
+    return facts if facts is not None and path.stat().st_size == facts.bytes else None
+
+
 @lru_cache(maxsize=64)
 def _read(path: Path, *_version: int) -> Manifest | None:
     return parse_manifest(path.read_bytes(), str(path))
