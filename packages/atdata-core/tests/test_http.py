@@ -666,6 +666,21 @@ def test_a_redirect_from_tls_to_plain_http_takes_no_secret_along(secure, make_se
     assert secrets_of(plain.requests) == [(PATH, set())]
 
 
+def test_with_keep_tls_no_redirect_leaves_tls(secure, make_server, answer, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(secure.certificate))
+    plain = make_server()
+    serve(plain)
+    serve(secure, answer(status=302, headers={"Location": plain.url + PATH}))
+    with pytest.raises(ShardUnreadable, match="a redirect that is not followed"):
+        read(secure, keep_tls=True)
+    assert not plain.requests
+    serve(secure, answer(status=302, headers={"Location": "/moved.tar"}))
+    serve(secure, path="/moved.tar")
+    assert read(secure, keep_tls=True) == DATA
+    serve(plain, answer(status=302, headers={"Location": secure.url + "/moved.tar"}))
+    assert read(plain, keep_tls=True) == DATA
+
+
 # ---------------------------------------------------------------------------------------------- proxies
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import atdata
-from atdata import DictSample, load_dataset, plugins, write_samples
+from atdata import DictSample, URLSource, load_dataset, plugins, write_samples
 from atdata.errors import ShardNotFound, UnsafeURL
 from atdata.plugins import PluginNotFound
 from atdata.protocols import AbstractIndex, IndexEntry
@@ -339,6 +339,13 @@ def test_a_client_of_a_test_network_takes_http():
     for url in ("file:///etc/passwd", "x.tar", "ftp://h/x.tar"):
         with pytest.raises(UnsafeURL):
             check_trust([url], of="a record", insecure=True)
+
+
+def test_shards_of_an_entry_are_followed_to_no_plain_http():
+    entry = Entry("@a.example/x", ["https://example.com/x.tar"])
+    source = load_dataset("@a.example/x", index=Index(entry), split="train").source
+    assert source == URLSource("https://example.com/x.tar", keep_tls=True)
+    assert source != load_dataset("https://example.com/x.tar", split="train").source
 
 
 def test_secrets_in_a_refused_url_are_not_shown():

@@ -9,7 +9,7 @@ import pytest
 
 import atdata
 from atdata import DictSample, load_dataset, write_samples
-from atdata.errors import ManifestError, ShardNotFound
+from atdata.errors import ManifestError, ShardNotFound, UnsafeURL
 
 
 @atdata.packable
@@ -72,10 +72,16 @@ def test_a_manifest_stands_for_the_shards_beside_it(server):
     assert typed.head() == [Word("test 0")]
 
 
-def test_a_manifest_knows_the_counts(server):
+def test_a_manifest_knows_the_counts_and_what_every_shard_must_be(server):
     train = load_dataset(f"{server.url}/manifest.json", Word, split="train")
     assert len(train) == len(train.as_type(Word.pick("text"))) == 5
     assert "3 shards, 5 samples" in repr(train)
+    shard = server.folder / "train-1.tar"
+    data = bytearray(shard.read_bytes())
+    data[600] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(atdata.errors.ShardCorrupted, match="train-1"):
+        list(train)
 
 
 def test_the_query_of_a_manifest_is_not_sent_with_its_shards(server):
@@ -111,6 +117,24 @@ def test_a_manifest_names_nothing_that_is_not_beside_it(server, name):
     rewrite(server, lambda content: content["shards"][0].update(name=name))
     with pytest.raises(ManifestError, match="impossible entry"):
         load_dataset(f"{server.url}/manifest.json")
+
+
+def test_a_manifest_in_a_bucket_names_files_beside_it_too():
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+
+    def manifest(name):
+        facts = {"name": name, "samples": 1, "bytes": 1, "sha256": "0" * 64, "firstKey": "a"}
+        content = {"format": "atdata-manifest", "version": 1, "layout": "samples", "schemas": {}, "shards": [facts]}
+        memory.pipe("/load/manifest.json", json.dumps(content).encode())
+        return "memory://load/manifest.json"
+
+    try:
+        assert load_dataset(manifest("a b%.tar"), split="train").shard_list == ["memory://load/a b%.tar"]
+        for name in ("a::file:secret", "a{,b}.tar", "{a,::file:}"):
+            with pytest.raises(UnsafeURL, match="would stand for something else"):
+                load_dataset(manifest(name))
+    finally:
+        memory.rm("/load", recursive=True)
 
 
 def test_what_is_no_manifest_is_an_error_that_names_it(server):
@@ -178,3 +202,19 @@ def test_a_source_that_lists_serves_folders_and_globs():
         load_dataset("shelf://b/empty/")
     with pytest.raises(ValueError, match="cannot be listed over box"):
         load_dataset("box://b/data/")
+
+
+def test_what_fsspec_reads_it_lists_too():
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    for name in ("test-10.tar", "test-9.tar", "deep/train-0.tar", "readme.txt"):
+        memory.pipe(f"/load/{name}", b"")
+    try:
+        loaded = load_dataset("memory://load/", DictSample)
+        assert loaded["test"].shard_list == ["memory://load/test-9.tar", "memory://load/test-10.tar"]
+        assert loaded["train"].shard_list == ["memory://load/deep/train-0.tar"]
+        assert load_dataset("memory://load/t*.tar", DictSample).num_shards == {"test": 2}
+        with pytest.raises(ShardNotFound, match="match memory://load/v"):
+            load_dataset("memory://load/v*.tar")
+    finally:
+        memory.rm("/load", recursive=True)

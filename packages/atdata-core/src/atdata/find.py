@@ -240,17 +240,28 @@ def _list_remote(url: str, bare: str) -> list[Found]:
     scheme = scheme_of(url)
     if scheme in ("http", "https"):
         _unlistable(url, f"{bare[: bare.rindex('/')] if '*' in bare else bare.rstrip('/')}/{NAME}")
-    from . import plugins
-
     pattern = url if "*" in bare else f"{bare.rstrip('/')}/**/*{_SUFFIX}"
-    make: Any = plugins.get("atdata.sources", scheme)
-    listed = shard_ids(make([pattern]))
+    listed = _matching(pattern, scheme)
     if pattern in listed:
         _unlistable(url)
     if not listed:
         raise ShardNotFound(f"no {_SUFFIX} files match {public(pattern)}")
     fixed = pattern[: pattern.index("*")].rpartition("/")[0].rpartition("/")[0]
     return [Found(shard, unquote(shard.removeprefix(fixed).lstrip("/"))) for shard in natural(listed)]
+
+
+def _matching(pattern: str, scheme: str) -> list[str]:
+    from . import plugins
+    from .sources import filesystems
+
+    try:
+        make: Any = plugins.get("atdata.sources", scheme)
+    except plugins.PluginNotFound as missing:
+        connect, advice = filesystems.connector(pattern, scheme)
+        if connect is None:
+            raise plugins.PluginNotFound(f"{missing}{advice}") from None
+        return filesystems.matching(pattern)
+    return shard_ids(make([pattern]))
 
 
 def _unlistable(url: str, manifest: str | None = None) -> NoReturn:

@@ -154,7 +154,9 @@ def load_dataset(
 def _dataset(shards: list[Found], sample_type: type[ST], entry: IndexEntry | None) -> Dataset[ST]:
     urls = [item if isinstance(item := shard.shard, Path) else exact(item) for shard in shards]
     facts = {str(url): shard.facts for url, shard in zip(urls, shards, strict=True) if shard.facts is not None}
-    dataset = Dataset.of(sample_type, URLSource(urls), facts)
+    digests = {url: (known.bytes, known.sha256) for url, known in facts.items()}
+    # an entry may lead to plain http by no detour either
+    dataset = Dataset.of(sample_type, URLSource(urls, digests=digests, keep_tls=entry is not None), facts)
     if entry is not None and entry.metadata is not None:
         dataset.metadata = entry.metadata
     return dataset

@@ -27,6 +27,7 @@ class Access:
         headers: HTTP headers of every request, or what returns them anew for each.
         token: bearer token of every request.
         proxy: URL of an HTTP proxy; empty for none, None for the environment's.
+        keep_tls: whether to follow no redirect from ``https`` to ``http``.
 
     Raises:
         TypeError, ValueError: an option that cannot be meant; no message repeats what may be secret.
@@ -37,6 +38,7 @@ class Access:
     headers: Headers | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     proxy: str | None = field(default=None, repr=False)
+    keep_tls: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.timeout, int | float) or not 0 < self.timeout < 1e9:

@@ -58,6 +58,17 @@ def connector(url: str, scheme: str) -> tuple[Connect | None, str]:
     return lambda position, _version: _open(scheme + url[len(scheme) :], position), ""  # it knows small letters only
 
 
+def matching(url: str) -> list[str]:
+    """URLs of the files that a glob matches, for a scheme that has a ``connector``; itself if nobody can tell."""
+    try:
+        filesystem, path = _fsspec().url_to_fs(url)
+        # the rest of the URL says where the file system is
+        return [url.removesuffix(path) + name for name in filesystem.glob(path)] if url.endswith(path) else [url]
+    except Exception as error:  # each library has its own
+        fault = _fault(url, error)
+    raise fault
+
+
 def _fsspec() -> Any:
     from importlib import import_module  # it has no type hints, and need not be installed
 

@@ -100,7 +100,7 @@ def _request(url: str, headers: dict[str, str], position: int, version: Version)
 
 
 def _opener(access: Access) -> OpenerDirector:
-    handlers: list[BaseHandler] = [_Redirects(), HTTPSHandler(context=_tls())]
+    handlers: list[BaseHandler] = [_Redirects(access.keep_tls), HTTPSHandler(context=_tls())]
     if access.proxy is not None:
         proxy = access.proxy if "://" in access.proxy or not access.proxy else f"http://{access.proxy}"
         handlers.append(ProxyHandler({"http": proxy, "https": proxy} if proxy else {}))
@@ -117,12 +117,20 @@ def _tls() -> ssl.SSLContext:
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follows redirects to HTTP servers only, not to files, FTP or data in the URL; keeps secrets to one server."""
+    """Follows redirects to HTTP servers only, not to files, FTP or data in the URL; keeps secrets to one server.
+
+    Args:
+        keep_tls: whether to follow none from ``https`` to ``http``.
+    """
+
+    def __init__(self, keep_tls: bool = False) -> None:
+        self._keep_tls = keep_tls
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
-        if not newurl.lower().startswith(("http://", "https://")):
+        kept = self._keep_tls and req.type == "https"
+        if not newurl.lower().startswith("https://" if kept else ("http://", "https://")):
             return None
         request = super().redirect_request(req, fp, code, msg, headers, newurl)
         if request is not None:
@@ -142,7 +150,7 @@ def _refusal(url: str, error: HTTPError, position: int, version: Version) -> Exc
     status = error.code
     # the server's own words might repeat the URL
     phrase = responses.get(status, "(no standard status)")
-    advice = ", a redirect that is not followed: it goes in circles, or not to http or https" if status < 400 else ""
+    advice = ", a redirect that is not followed: it goes in circles, or to where none may" if status < 400 else ""
     if status == 416 and position:
         length = f" of the {version.length:,} that the server announced" if version.length is not None else ""
         advice = f": there is nothing behind the first {position:,} bytes{length}"
