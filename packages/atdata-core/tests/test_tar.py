@@ -249,6 +249,14 @@ def test_archives_one_after_another_read_as_one(parts: list[tuple[int, list[Entr
     assert contents(data) == tarfile_contents(data)
 
 
+def test_a_name_may_begin_as_gzip_does() -> None:
+    data = archive(
+        tarfile.GNU_FORMAT, [Entry(name="\x1f\udc8b.msgpack", kind=b"0", content=b"y", mtime=0, uid=0, linkname="")]
+    )
+    assert data.startswith(b"\x1f\x8b")
+    assert contents(data) == tarfile_contents(data)
+
+
 @settings(deadline=None)
 @given(st.lists(entries, max_size=3), st.lists(st.integers(1, 700), min_size=1, max_size=50))
 def test_streams_that_return_short_reads_give_the_same(members: list[Entry], sizes: list[int]) -> None:

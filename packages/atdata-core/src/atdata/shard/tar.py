@@ -125,11 +125,15 @@ def _refuse_gzip(block: bytes, offset: int) -> None:
 
 
 def _parse(block: bytes, offset: int) -> _Header:
-    _refuse_gzip(block, offset)
-    stated = _number(block[148:156], offset)
+    try:
+        stated = _number(block[148:156], offset)
+    except ShardCorrupted:
+        _refuse_gzip(block, offset)
+        raise
     rest = block[:148] + b"        " + block[156:]
     # some old writers summed signed bytes
     if stated != sum(rest) and stated != sum(byte - 256 if byte > 127 else byte for byte in rest):
+        _refuse_gzip(block, offset)  # only now: a name may begin like gzip
         raise ShardCorrupted(f"not a tar header: its checksum is {sum(rest)}, it states {stated}").at(offset=offset)
     name = _text(block[:100])
     if block[257:265] == b"ustar\x0000" and block[345]:
