@@ -425,6 +425,20 @@ def test_types_with_the_same_fields_need_no_lens(network):
         network.transform(Tagged, Other)
 
 
+def test_lenses_of_a_type_serve_types_that_are_made_of_its_schema(network):
+    twin = atdata.schema.type_of(atdata.schema.schema_of(Tagged))
+    picked = Tagged.pick("label")
+    assert network.transform(twin, picked)(twin(label="a", score=1.0)) == picked(label="a")
+    copy = atdata.schema.type_of(atdata.schema.schema_of(picked))
+    assert repr(network.transform(twin, copy)).startswith("Lens[Tagged -> Tagged -> Tagged_label -> Tagged_label]")
+
+
+def test_what_is_no_sample_type_is_told(network):
+    for source, view in ((Tagged, int), ("Tagged", Label), (DictSample, dict)):
+        with pytest.raises(SampleTypeError, match="is no sample type"):
+            network.transform(source, view)
+
+
 # ------------------------------------------------------------------------------------------------- the laws
 
 texts = st.text(max_size=5)

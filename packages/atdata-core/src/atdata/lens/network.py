@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from ..errors import AmbiguousLens, LensNotFound
 from ..sample import DictSample, PackableSample, plan_of
-from .base import Lens, chained
+from .base import Lens, chained, sample_type
 from .picks import between_alike, picking
 
 S = TypeVar("S")
 V = TypeVar("V")
+
+_Links: TypeAlias = "dict[tuple[type[Any], type[Any]], Lens[Any, Any]]"
 
 _SHOWN = 5  # chains in a message
 
@@ -26,7 +28,7 @@ class LensNetwork:
     """
 
     _instance: ClassVar[LensNetwork]
-    _registry: dict[tuple[type[Any], type[Any]], Lens[Any, Any]]
+    _registry: _Links
     _pending: list[Lens[Any, Any]]
 
     def __new__(cls) -> LensNetwork:
@@ -61,34 +63,33 @@ class LensNetwork:
         """The lens from one type to another: the registered one, else the shortest chain of registered ones.
 
         Nothing needs to be registered from a type to itself, from ``DictSample`` to any sample type, and between
-        types whose fields have the same names and types.
+        types whose fields have the same names and types, as a type made of a schema and the one that it describes.
 
         Raises:
             LensNotFound: there is none; a ``ValueError``.
             AmbiguousLens: several chains are equally short; a ``ValueError`` that shows them.
             SampleTypeError: a lens was registered whose annotations still name what is not defined.
         """
+        for given in (source, view):
+            sample_type(given, "transform")
         if source is view:
             return chained((), source, view)
-        chains = self._chains(source, view)
-        if chains and len(chains[0]) == 1:
-            return chains[0][0]
-        made: Lens[Any, Any] | None = None
+        self._settle()
+        if (source, view) in self._registry:
+            return self._registry[source, view]
         if source is DictSample and issubclass(view, PackableSample):
-            made = picking({name: name for name in plan_of(view).by_name}, source, view)
-        elif len(chains) > 1:
+            return picking({name: name for name in plan_of(view).by_name}, source, view)
+        chains = _shortest(source, view, self._registry)
+        chains = chains or _shortest(source, view, {**self._registry, **self._between_alike(source, view)})
+        if not chains:
+            raise LensNotFound(self._lacking(source, view))
+        if len(chains) > 1:
             shown = "; ".join(repr(chained(chain, source, view)) for chain in chains[:_SHOWN])
             raise AmbiguousLens(
                 f"{source.__name__} -> {view.__name__}: {len(chains)} chains of lenses are equally short: {shown}. "
                 "Register the one that is meant: LensNetwork().register(a | b)"
             )
-        elif chains:
-            made = chained(chains[0], source, view)
-        else:
-            made = between_alike(source, view)
-        if made is None:
-            raise LensNotFound(self._lacking(source, view))
-        return made
+        return chained(chains[0], source, view)
 
     def path(self, source: type[Any], view: type[Any]) -> list[Lens[Any, Any]]:
         """The lenses that ``transform`` chains, in their order; raises like it."""
@@ -109,20 +110,13 @@ class LensNetwork:
             self._registry[lens.source_type, lens.view_type] = lens
             self._pending.remove(lens)
 
-    def _chains(self, source: type[Any], view: type[Any]) -> list[tuple[Lens[Any, Any], ...]]:
-        """All shortest chains of registered lenses."""
-        self._settle()
-        ways: dict[type[Any], list[tuple[Lens[Any, Any], ...]]] = {source: [()]}
-        seen = {source}
-        while ways and view not in ways:
-            further: dict[type[Any], list[tuple[Lens[Any, Any], ...]]] = {}
-            for (start, end), lens in self._registry.items():
-                if start in ways and end not in seen:
-                    # of thousands of chains, a few show that the choice is not clear
-                    further.setdefault(end, []).extend((*way, lens) for way in ways[start][: _SHOWN + 1])
-            seen |= further.keys()
-            ways = further
-        return ways.get(view, [])
+    def _between_alike(self, source: type[Any], view: type[Any]) -> _Links:
+        """Lenses that need not be registered: from the source to types like it, and to the view from types like it."""
+        pairs = {(source, view)}
+        for start, end in self._registry:
+            pairs |= {(source, start), (end, view)}
+        found = {(start, end): between_alike(start, end) for start, end in pairs if start is not end}
+        return {pair: lens for pair, lens in found.items() if lens is not None}
 
     def _lacking(self, source: type[Any], view: type[Any]) -> str:
         known = ", ".join(end.__name__ for start, end in self._registry if start is source)
@@ -131,6 +125,21 @@ class LensNetwork:
             f"{known or 'nothing'}. Write one: @atdata.lens above def name(source: {source.__name__}) -> "
             f"{view.__name__}"
         )
+
+
+def _shortest(source: type[Any], view: type[Any], links: _Links) -> list[tuple[Lens[Any, Any], ...]]:
+    """All shortest chains of lenses."""
+    ways: dict[type[Any], list[tuple[Lens[Any, Any], ...]]] = {source: [()]}
+    seen = {source}
+    while ways and view not in ways:
+        further: dict[type[Any], list[tuple[Lens[Any, Any], ...]]] = {}
+        for (start, end), lens in links.items():
+            if start in ways and end not in seen:
+                # of thousands of chains, a few show that the choice is not clear
+                further.setdefault(end, []).extend((*way, lens) for way in ways[start][: _SHOWN + 1])
+        seen |= further.keys()
+        ways = further
+    return ways.get(view, [])
 
 
 LensNetwork._instance = LensNetwork._empty()
