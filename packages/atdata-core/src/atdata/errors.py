@@ -138,3 +138,15 @@ class SplitNotFound(AtdataError, ValueError, KeyError):
 
 class BackendNotInstalled(AtdataError, ImportError):
     """A backend distribution is needed and is not installed."""
+
+
+class EntryNotFound(AtdataError, KeyError):
+    """An index has no dataset of that name or CID."""
+
+
+class SchemaNotFound(AtdataError, KeyError):
+    """An index has no schema of that reference."""
+
+
+class NameTaken(AtdataError, ValueError):
+    """A name in an index belongs to another dataset, or a version to another schema."""

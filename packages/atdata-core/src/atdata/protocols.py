@@ -5,7 +5,7 @@ All are runtime-checkable: ``isinstance(x, AbstractIndex)`` tells whether ``x`` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ class AbstractIndex(Protocol):
         """All dataset entries, lazily."""
         ...
 
-    def list_datasets(self) -> list[IndexEntry]:
-        """All dataset entries."""
+    def list_datasets(self) -> Sequence[IndexEntry]:
+        """All dataset entries, as a list."""
         ...
 
     def publish_schema(self, sample_type: type, *, version: str = "1.0.0", **kwargs: Any) -> str:
@@ -157,7 +157,7 @@ class AbstractIndex(Protocol):
         ...
 
     @property
-    def schemas(self) -> Iterator[dict[str, Any]]:
+    def schemas(self) -> Iterator[Mapping[str, Any]]:
         """All schema records, lazily."""
         ...
 
