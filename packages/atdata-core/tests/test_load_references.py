@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from importlib.metadata import DistributionFinder, MetadataPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,7 @@ def test_a_path_beside_an_index_is_a_path_and_the_error_suggests_a_reference(wor
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch, entry):
-    """Distributions that provide both kinds of index."""
+    """A distribution that provides both kinds of index, as if no other were installed."""
     info = tmp_path / "site" / "atdata_fixture_indexes-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: atdata-fixture-indexes\nVersion: 1.0\n")
@@ -210,6 +211,12 @@ def installed(tmp_path, monkeypatch, entry):
     (info / "entry_points.txt").write_text(f"[atdata.indexes]\n{lines}")
     (tmp_path / "site" / "fixture_indexes.py").write_text("local = atmosphere = None\n")
     monkeypatch.syspath_prepend(tmp_path / "site")
+    find, path = MetadataPathFinder.find_distributions, [str(tmp_path / "site")]
+
+    def only_here(context):
+        return find(DistributionFinder.Context(name=context.name, path=path))
+
+    monkeypatch.setattr(MetadataPathFinder, "find_distributions", only_here)
     plugins.refresh()
     import fixture_indexes  # type: ignore[import-not-found]
 
