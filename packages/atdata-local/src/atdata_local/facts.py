@@ -1,0 +1,91 @@
+"""What an index records of a dataset: its URLs, and what the manifests beside its shards say."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from atdata import Dataset, DictSample, Lens, URLSource
+from atdata.errors import AtdataError, SampleTypeError, UnsafeURL
+from atdata.schema import check_record, schema_of
+from atdata.shard.manifest import facts_of, read_manifest
+from atdata.sources import public
+from atdata.sources.url import path_of, scheme_of
+
+_PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
+
+
+def data_urls(ds: Dataset[Any]) -> list[str]:
+    """URLs that give all shards of a dataset, in order; brace patterns stay as they are.
+
+    Raises:
+        UnsafeURL: a command, which nobody may be made to run, or a URL with a password in it.
+        ValueError: no shards, or a file whose name would be read as a pattern.
+    """
+    if ds._lens is not None and not all(map(_only_picks, ds._lens.parts)):
+        raise ValueError(
+            f"the dataset is a view through {ds._lens!r}, and its shards hold other samples; index the dataset below "
+            "it, or write the view's samples with write_samples and index those"
+        )
+    source = ds.source
+    shards = ds.list_shards()
+    urls = source.url.split("::") if isinstance(source, URLSource) else shards
+    if not shards:
+        raise ValueError("the dataset has no shards, so there is nothing to index")
+    for url in shards:
+        if scheme_of(url) == "pipe":
+            raise UnsafeURL(f"{public(url)!r} is a command; an index takes only the places of shards")
+        if _PASSWORD.search(url):
+            raise UnsafeURL(f"{public(url)!r} has a password in it, which everybody who reads the index would see")
+    if isinstance(source, URLSource) and URLSource(urls).list_shards() != shards:
+        raise ValueError(f"{public(shards[0])!r}: braces in a file's name would be read as a pattern; rename the file")
+    return list(urls)
+
+
+def _only_picks(lens: Lens[Any, Any]) -> bool:
+    """Whether a lens gives what reading the shards as its view's type gives."""
+    return lens.picks is not None and all(name == source for name, source in lens.picks.items())
+
+
+def shard_facts(ds: Dataset[Any]) -> dict[str, Any]:
+    """``samples``, ``bytes``, ``shards`` and ``digests`` of a dataset, as far as they are known without reading it."""
+    facts: dict[str, Any] = {"shards": len(ds.list_shards())}
+    try:
+        known = ds._facts()
+    except (AtdataError, OSError):  # they are a help; reading the data will tell what is wrong with them
+        known = None
+    if known is not None:
+        facts["samples"] = sum(shard.samples for shard in known)
+        facts["bytes"] = sum(shard.bytes for shard in known)
+        facts["digests"] = [shard.sha256 for shard in known]
+    return facts
+
+
+def _manifest_schema(ds: Dataset[Any]) -> dict[str, Any] | None:
+    """The schema record that the manifests have for all shards of a dataset, or None."""
+    found: dict[str, dict[str, Any]] = {}
+    for shard in ds.list_shards():
+        path = path_of(ds.source, shard)
+        manifest = read_manifest(path.parent) if path is not None else None
+        facts = facts_of(path) if path is not None else None
+        if manifest is None or facts is None or facts.schema is None or facts.schema not in manifest.schemas:
+            return None
+        found[facts.schema] = manifest.schemas[facts.schema]
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
+def record_of_type(ds: Dataset[Any]) -> dict[str, Any]:
+    """The schema record of a dataset's samples: of its sample type, or what the manifests have.
+
+    Raises:
+        SampleTypeError: it has neither.
+    """
+    if not issubclass(ds.sample_type, DictSample):
+        return schema_of(ds.sample_type)
+    record = _manifest_schema(ds)
+    if record is None:
+        raise SampleTypeError(
+            "the dataset has no sample type and no manifest that tells it; use Dataset[T](...), or pass schema_ref=..."
+        )
+    check_record(record)
+    return record
