@@ -1,0 +1,238 @@
+"""The command groups ``index``, ``schema`` and ``diagnose``, which the command ``atdata`` loads."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from atdata.schema import diff
+from atdata.schema.stubs import import_path, write_stub
+from atdata.uri import is_reference
+
+from .diagnose import diagnose
+from .entry import LocalDatasetEntry
+from .index import Index, default_stubs
+
+index_group = typer.Typer(help="Find and manage the datasets of an index.", no_args_is_help=True)
+schema_group = typer.Typer(help="Look at the schemas of an index.", no_args_is_help=True)
+diagnose_group = typer.Typer(help="Check the place of an index.")
+
+Where: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--index", envvar="ATDATA_INDEX_URL", help="URL of the index; by default that of this user."),
+]
+AsJSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Limit: TypeAlias = Annotated[int, typer.Option(min=1, help="At most so many.")]
+Cursor: TypeAlias = Annotated[str | None, typer.Option(help="Begin behind this name.")]
+Name: TypeAlias = Annotated[str, typer.Argument(help="Name of a dataset.")]
+Reference: TypeAlias = Annotated[str, typer.Argument(help="Name, Name@version, or the whole reference of a schema.")]
+
+
+@index_group.command("list")
+def list_datasets(
+    prefix: Annotated[str, typer.Option(help="Only names that begin so.")] = "",
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    where: Where = None,
+    as_json: AsJSON = False,
+) -> None:
+    """List datasets by name."""
+    _print_entries(Index(where).list_datasets(limit, cursor, prefix), limit, as_json)
+
+
+@index_group.command("search")
+def search(
+    text: Annotated[list[str] | None, typer.Argument(help="Words, or beginnings of words.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag that datasets must have; may be repeated.")] = None,
+    schema: Annotated[str | None, typer.Option(help="Name, Name@version, or reference of their schema.")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    where: Where = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Find datasets by words of their name, description, tags and schema."""
+    found = Index(where).search(" ".join(text or ()), tags=tag or (), schema=schema, limit=limit, cursor=cursor)
+    _print_entries(found, limit, as_json)
+
+
+@index_group.command("show")
+def show(
+    name: Name,
+    versions: Annotated[bool, typer.Option("--versions", help="All entries that the name has had.")] = False,
+    where: Where = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Show all that is known of a dataset."""
+    index = Index(where)
+    entry = index.get_dataset(name)
+    if versions:
+        _print_entries(index.versions(entry.name), None, as_json)
+    elif as_json:
+        _print_json(entry.as_dict())
+    else:
+        _print_table(("", ""), [(key, _shown(value)) for key, value in entry.as_dict().items() if value is not None])
+
+
+@index_group.command("rm")
+def remove(
+    name: Name,
+    cid: Annotated[str | None, typer.Option(help="Only the entry with this CID.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    where: Where = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Remove a dataset, with all its versions, from the index. Its shards stay."""
+    index = Index(where)
+    entries = index.versions(name)
+    what = f"{name!r} with {len(entries)} version{'s'[: len(entries) != 1]}" if cid is None else f"{cid} of {name!r}"
+    if not yes:
+        typer.confirm(f"Remove {what} from {index.url}?", abort=True, err=True)
+    index.delete_entry(name, cid=cid)
+    if as_json:
+        _print_json({"removed": name, "cid": cid})
+    else:
+        typer.echo(f"Removed {what}.")
+
+
+@index_group.command("rename")
+def rename(
+    name: Name,
+    to: Annotated[str, typer.Argument(help="Its new name.")],
+    where: Where = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Give a dataset another name."""
+    entry = Index(where).rename(name, to)
+    if as_json:
+        _print_json(entry.as_dict())
+    else:
+        typer.echo(f"{name!r} is now {entry.name!r}.")
+
+
+@schema_group.command("list")
+def list_schemas(where: Where = None, as_json: AsJSON = False) -> None:
+    """List schemas by name and version."""
+    records = list(Index(where).schemas)
+    if as_json:
+        _print_json([record.to_dict() for record in records])
+    else:
+        rows = [(r.name, r.version, ", ".join(f.name for f in r.fields), _first_line(r.description)) for r in records]
+        _print_table(("name", "version", "fields", "description"), rows)
+
+
+@schema_group.command("show")
+def show_schema(ref: Reference, where: Where = None, as_json: AsJSON = False) -> None:
+    """Show a schema."""
+    index = Index(where)
+    record = index.get_schema_record(_reference(ref))
+    if as_json:
+        _print_json(record.to_dict())
+        return
+    typer.echo(f"{record.ref}\n{record.cid}, published {record.created_at:%Y-%m-%d %H:%M} UTC")
+    if record.description:
+        typer.echo(record.description)
+    typer.echo(repr(index.decode_schema(record.ref)))
+
+
+@schema_group.command("diff")
+def diff_schemas(old: Reference, new: Reference, where: Where = None, as_json: AsJSON = False) -> None:
+    """Show what differs between two schemas, and for whom that matters."""
+    index = Index(where)
+    found = diff(index.get_schema(_reference(old)), index.get_schema(_reference(new)))
+    if as_json:
+        parts = ("added", "removed", "changed", "breaks_readers", "breaks_writers", "compatible")
+        _print_json({part: getattr(found, part) for part in parts})
+    else:
+        typer.echo(str(found))
+
+
+@schema_group.command("stub")
+def stub(
+    ref: Reference,
+    folder: Annotated[Path | None, typer.Option("--dir", help="Where type checkers look for modules.")] = None,
+    where: Where = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Write a Python module from which editors know the fields of a schema."""
+    record = Index(where).get_schema(_reference(ref))
+    path = write_stub(record, folder or default_stubs())
+    module = import_path(record)
+    if as_json:
+        _print_json({"path": str(path), "module": module, "name": record["name"]})
+    else:
+        typer.echo(f"Wrote {path}: from {module} import {record['name']}")
+
+
+@diagnose_group.callback(invoke_without_command=True)
+def check(
+    audit: Annotated[bool, typer.Option("--audit", help="Also look at every record and follow every lookup.")] = False,
+    where: Where = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Check the place of an index: persistence, memory, version, latency. Exits with 1 where something is wrong."""
+    index = Index(where)
+    findings = diagnose(index.catalog, audit=audit)
+    if as_json:
+        _print_json({"index": index.url, "findings": [vars(finding) for finding in findings]})
+    else:
+        typer.echo(index.url)
+        rows = [(f.status, f.check, f.found, f.advice) for f in findings]
+        _print_table(("", "", "", ""), rows)
+    if any(finding.status == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _reference(text: str) -> str:
+    return text if is_reference(text) else f"atdata://local/sampleSchema/{text}"
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").partition("\n")[0]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "\n".join(map(str, value))
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_entries(entries: Sequence[LocalDatasetEntry], limit: int | None, as_json: bool) -> None:
+    if as_json:
+        _print_json([entry.as_dict() for entry in entries])
+        return
+    columns = ("name", "schema", "samples", "shards", "created", "cid")
+    rows = [
+        (
+            *(entry.name, entry.schema_ref.rpartition("/")[2]),
+            *("" if count is None else f"{count:,}" for count in (entry.samples, entry.shards)),
+            *("" if entry.created is None else f"{entry.created:%Y-%m-%d}", entry.cid),
+        )
+        for entry in entries
+    ]
+    _print_table(columns, rows)
+    if len(entries) == limit:
+        typer.echo(f"There may be more: --cursor {entries[-1].name!r}", err=True)
+
+
+def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=any(columns))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    # A file or a pipe has no width: there each row takes one line, whatever its length.
+    console = Console() if sys.stdout.isatty() else Console(force_terminal=False, width=100_000)
+    console.print(table)
