@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import atdata
 from atdata.errors import AtdataError
 from atdata.lens import LensNetwork
+from atdata.local import LocalDatasetEntry, LocalIndex
 from atdata.testing import check_lens_laws
 
 
@@ -184,6 +185,20 @@ def protocols(index: atdata.AbstractIndex) -> None:
     assert_type(entry, atdata.IndexEntry)
     assert_type(atdata.Dataset[Digit](entry.data_urls), atdata.Dataset[Digit])
     print(wrong, packable)
+
+
+def indexes(ds: atdata.Dataset[Digit]) -> None:
+    index = LocalIndex(path="index.sqlite3")
+    protocols(index)
+    assert_type(index.insert_dataset(ds, name="digits", tags=["small"]), LocalDatasetEntry)
+    assert_type(index.get_dataset("digits").metadata, dict[str, Any] | None)
+    assert_type(index.list_datasets(limit=10, cursor="a"), list[LocalDatasetEntry])
+    assert_type(index.search("digits", tags=["small"]), list[LocalDatasetEntry])
+    assert_type(index.publish_schema(Digit, version="1.0.0"), str)
+    assert_type(index.get_schema_record("atdata://local/sampleSchema/Digit").fields[0].optional, bool)
+    assert_type(index.decode_schema("atdata://local/sampleSchema/Digit"), type[atdata.Packable])
+    assert_type(index.decode_schema_as("atdata://local/sampleSchema/Digit", Digit), type[Digit])
+    LocalDatasetEntry(name="digits", schema_ref="x", data_urls=7)  # type: ignore[arg-type]
 
 
 def errors() -> None:

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,10 @@ def test_every_public_name_exists() -> None:
         assert hasattr(atdata_local, name)
 
 
-def test_import_loads_no_client_library() -> None:
-    program = "import sys, atdata_local; print({'boto3', 'redis', 'redis_om', 'atproto'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("use", ["", "Index(path=sys.argv[1]).list_datasets()", "LocalDatasetEntry('a', 'b', ['c'])"])
+def test_no_client_library_is_loaded_without_a_server(use: str, tmp_path: Path) -> None:
+    libraries = {"boto3", "redis", "redis_om", "pydantic", "atproto", "webdataset", "typer"}
+    program = f"import sys; from atdata_local import *; {use}\nprint({libraries} & set(sys.modules))"
+    command = [sys.executable, "-c", program, str(tmp_path / "index.sqlite3")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
