@@ -1,19 +1,71 @@
-"""The atdata backend for the AT Protocol network: the place of the client, the record types and the dataset index.
+"""The atdata backend for the AT Protocol network: schemas, datasets and lenses as records that anybody can find.
 
-None of them is in this release: the package has nothing but its version.
+Names are imported when they are first used: the ``atproto`` SDK, which takes a while, comes with them.
 """
+
+from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__all__: list[str] = []
-
 if TYPE_CHECKING:
-    __version__: str
-else:
+    from atdata.uri import AtUri as AtUri
 
-    def __getattr__(name: str) -> str:
-        if name == "__version__":
+    from . import errors as errors
+    from . import lexicon as lexicon
+    from .client import AtmosphereClient as AtmosphereClient
+    from .client import AtmosphereClient as Client
+    from .datasets import DatasetLoader as DatasetLoader
+    from .datasets import DatasetPublisher as DatasetPublisher
+    from .lenses import LensLoader as LensLoader
+    from .lenses import LensPublisher as LensPublisher
+    from .schemas import SchemaLoader as SchemaLoader
+    from .schemas import SchemaPublisher as SchemaPublisher
+
+    __version__: str
+
+_HOME = {
+    "AtUri": "atdata.uri",
+    "AtmosphereClient": ".client",
+    "DatasetLoader": ".datasets",
+    "DatasetPublisher": ".datasets",
+    "LensLoader": ".lenses",
+    "LensPublisher": ".lenses",
+    "SchemaLoader": ".schemas",
+    "SchemaPublisher": ".schemas",
+}
+_MODULES = {"errors", "lexicon"}
+
+__all__ = [
+    "AtUri",
+    "AtmosphereClient",
+    "Client",
+    "DatasetLoader",
+    "DatasetPublisher",
+    "LensLoader",
+    "LensPublisher",
+    "SchemaLoader",
+    "SchemaPublisher",
+]
+
+if not TYPE_CHECKING:  # checkers know the names above and should report any other
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        if name == "Client":
+            value = __getattr__("AtmosphereClient")
+        elif name in _HOME:
+            value = getattr(import_module(_HOME[name], __name__), name)
+        elif name in _MODULES:
+            value = import_module(f"{__name__}.{name}")
+        elif name == "__version__":
             from importlib.metadata import version
 
-            return version("atdata-atmosphere")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            value = version("atdata-atmosphere")
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__, *_MODULES, "__version__"})

@@ -1,0 +1,351 @@
+"""``AtmosphereClient``: an account, and the records in its repository."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
+
+from atproto_client import Client as SdkClient
+
+from atdata.uri import AtUri
+
+from . import budget
+from .errors import AtmosphereError, InvalidRecord, RecordChanged, RecordExists, ServerFault
+from .identity import PLC, Directory
+from .policy import Policy, origin
+from .reading import BLOB_TIMEOUT, Reader, at_uri
+from .records import batches, checked, new_key, record_cid, uris_of
+from .session import Session, read_private
+from .xrpc import Xrpc
+
+_HOME = "https://bsky.social"
+
+
+class AtmosphereClient(Reader):
+    """An account on the AT Protocol network, and everybody's public records.
+
+    Reading needs no login: records come from the server of their owner, who may be named by DID or by handle. Writing
+    goes to the account's own repository. Nothing is asked of any server before a method needs it.
+
+    Args:
+        base_url: the server to log in at, such as ``https://pds.example.org``; by default ``https://bsky.social``.
+        plc_url: the directory of DIDs, by default ``https://plc.directory``.
+        allow_insecure: talk to any server: over plain http, on this machine, in private networks. For test networks.
+        timeout: seconds that a call may take, uploads and downloads of blobs apart.
+        patience: seconds that a call may wait where a server, or the account's allowance, says "later".
+        _client: a client of the ``atproto`` SDK to use for the login.
+
+    Raises:
+        UnsafeURL: one of the URLs is not https; a ``ValueError``.
+
+    Examples:
+        >>> from atdata.atmosphere import AtmosphereClient
+        >>> client = AtmosphereClient()
+        >>> client.is_authenticated
+        False
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        plc_url: str | None = None,
+        allow_insecure: bool = False,
+        timeout: float = 30.0,
+        patience: float = 900.0,
+        _client: SdkClient | None = None,
+    ) -> None:
+        home, plc = base_url or _HOME, plc_url or PLC
+        policy = Policy(allow_insecure, frozenset({origin(home), origin(plc)}))
+        policy.check(home)
+        policy.check(plc)
+        xrpc = Xrpc(policy, timeout, patience)
+        super().__init__(xrpc, Directory(xrpc, plc, home))
+        self._session = Session(self._xrpc, _client or SdkClient(home, request=self._xrpc.request()))
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:
+        """A client as the environment says.
+
+        ``ATDATA_PDS`` and ``ATDATA_PLC`` are URLs of servers; ``ATDATA_ALLOW_INSECURE=1`` is for test networks.
+        ``ATDATA_SESSION_FILE`` is a file of ``save_session()``. Without it, or where there is no such file yet,
+        ``ATDATA_HANDLE`` and ``ATDATA_APP_PASSWORD`` log in, and the session is saved there. Without any of these the
+        client reads only.
+
+        Args:
+            options: as for ``AtmosphereClient``.
+
+        Raises:
+            AtmosphereError: the login fails.
+        """
+        env = os.environ
+        options.setdefault("base_url", env.get("ATDATA_PDS") or None)
+        options.setdefault("plc_url", env.get("ATDATA_PLC") or None)
+        options.setdefault("allow_insecure", env.get("ATDATA_ALLOW_INSECURE", "") not in ("", "0"))
+        client = cls(**options)
+        path, handle = env.get("ATDATA_SESSION_FILE"), env.get("ATDATA_HANDLE")
+        if path and os.path.exists(path):
+            client.load_session(path)
+        elif handle:
+            client.login(handle, env.get("ATDATA_APP_PASSWORD", ""))
+            if path:
+                client.save_session(path)
+        return client
+
+    # ------------------------------------------------------------------------------------------ the account
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether there was a login."""
+        return self._session.active
+
+    @property
+    def did(self) -> str:
+        """DID of the account.
+
+        Raises:
+            NotLoggedIn: there was no login; a ``ValueError``.
+        """
+        return self._session.did
+
+    @property
+    def handle(self) -> str:
+        """Handle of the account; raises like ``did``."""
+        return self._session.handle
+
+    def login(self, handle: str, password: str) -> None:
+        """Log in.
+
+        Args:
+            handle: handle, DID or mail address of the account.
+            password: an app password, which can be taken back; not that of the account.
+
+        Raises:
+            LoginFailed: the server does not accept them; a ``PermissionError``.
+            AtmosphereError: the server cannot be asked; all are the SDK's ``AtProtocolError``, too.
+        """
+        self._session.login(handle, password)
+
+    def login_with_session(self, session_string: str) -> None:
+        """Go on with an exported session. The server is not asked before something is written.
+
+        Args:
+            session_string: what ``export_session()`` gave.
+
+        Raises:
+            SessionExpired: it is no such text.
+        """
+        self._session.restore(session_string)
+
+    def export_session(self) -> str:
+        """The session as text, for ``login_with_session``. It lets everybody write who has it.
+
+        Raises:
+            NotLoggedIn: there was no login; a ``ValueError``.
+        """
+        return self._session.export()
+
+    def save_session(self, path: str | os.PathLike[str]) -> None:
+        """Keep the session in a file that only this user can read, now and whenever it is refreshed.
+
+        Raises:
+            NotLoggedIn: there was no login; a ``ValueError``.
+            OSError: the file cannot be written.
+        """
+        self._session.save(path)
+
+    def load_session(self, path: str | os.PathLike[str]) -> None:
+        """Go on with the session in a file of ``save_session()``, and keep it there.
+
+        Raises:
+            PermissionError: others can read the file.
+            OSError: it cannot be read.
+            SessionExpired: it holds no session.
+        """
+        self._session.restore(read_private(path))
+        self._session.save(path)
+
+    def close(self) -> None:
+        """Close connections; also done when the client is forgotten, or at the end of ``with client:``."""
+        self._xrpc.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------------------------------ writing
+
+    def create_record(
+        self,
+        collection: str,
+        record: Mapping[str, Any],
+        *,
+        rkey: str | None = None,
+        validate: bool | None = False,
+    ) -> AtUri:
+        """Write a new record. It never takes the place of another.
+
+        Args:
+            collection: NSID of the collection, such as ``ac.foundation.dataset.sampleSchema``.
+            record: the record; its ``$type`` is the collection. Bytes may be ``bytes``.
+            rkey: its key; by default a new one that sorts by time.
+            validate: whether the server checks the record. Servers refuse True for collections that they do not know.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            InvalidRecord: no server would take it; nothing was sent. A ``ValueError``.
+            RecordExists: there is another record of that key; a ``ValueError``.
+            NotLoggedIn: there was no login; a ``ValueError``.
+            AtmosphereError: the server does not take it.
+        """
+        uri = AtUri(self.did, collection, rkey or new_key())
+        value = checked(collection, record)
+        try:
+            self._put(uri, value, validate, swapRecord=None)
+        except RecordChanged as error:
+            raise RecordExists(
+                f"there is already a record at {uri}; choose another rkey, or put_record() to replace it",
+                error.response,
+            ) from None
+        return uri
+
+    def put_record(
+        self,
+        collection: str,
+        rkey: str,
+        record: Mapping[str, Any],
+        *,
+        validate: bool | None = False,
+        swap_commit: str | None = None,
+    ) -> AtUri:
+        """Write a record, in the place of the one with that key if there is one.
+
+        Args:
+            collection: NSID of the collection.
+            rkey: its key.
+            record: the record; its ``$type`` is the collection.
+            validate: whether the server checks the record.
+            swap_commit: CID of the repository's commit, if nothing may have been written since.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            RecordChanged: something was written since that commit; a ``ValueError``.
+            InvalidRecord, NotLoggedIn, AtmosphereError: as for ``create_record``.
+        """
+        uri = AtUri(self.did, collection, rkey)
+        more = {} if swap_commit is None else {"swapCommit": swap_commit}
+        self._put(uri, checked(collection, record), validate, **more)
+        return uri
+
+    def _put(self, uri: AtUri, value: Mapping[str, Any], validate: bool | None, **more: Any) -> None:
+        body = {"repo": uri.authority, "collection": uri.collection, "rkey": uri.rkey, "record": value, **more}
+        if validate is not None:
+            body["validate"] = validate
+        self._session.procedure(
+            "com.atproto.repo.putRecord", body, points=budget.UPDATE, done=lambda: self._holds(uri, value)
+        )
+
+    def _holds(self, uri: AtUri, value: Mapping[str, Any]) -> bool:
+        """Whether a record is known to be there as it was to be written."""
+        params = {"repo": uri.authority, "collection": uri.collection, "rkey": uri.rkey}
+        try:
+            found = self._xrpc.query(self._session.server, "com.atproto.repo.getRecord", params, most=1)
+        except AtmosphereError:
+            return False
+        return found.get("cid") == record_cid(value)
+
+    def create_records(
+        self,
+        writes: Iterable[tuple[str, Mapping[str, Any]]],
+        *,
+        on_written: Callable[[list[AtUri]], object] | None = None,
+    ) -> list[AtUri]:
+        """Write many new records, up to 200 at once, and slowly enough for the account's allowance.
+
+        Records that are sent together are written together or not at all; what was written before an error stays.
+
+        Args:
+            writes: collection and record of each.
+            on_written: told where records are as soon as they are written, so that nobody has to begin again.
+
+        Returns:
+            Where they are, in order.
+
+        Raises:
+            InvalidRecord, NotLoggedIn, AtmosphereError: as for ``create_record``.
+        """
+        did, written = self.did, list[AtUri]()
+        for group in batches(writes):
+            self._write(group)
+            uris = uris_of(did, group)
+            written += uris
+            if on_written is not None:
+                on_written(uris)
+        return written
+
+    def _write(self, group: list[dict[str, Any]]) -> None:
+        body = {"repo": self.did, "validate": False, "writes": group}
+        # the keys are new: where the last record of a group is, all of it was written by this call
+        last, value = uris_of(self.did, group)[-1], group[-1]["value"]
+        points = budget.CREATE * len(group)
+        self._session.procedure(
+            "com.atproto.repo.applyWrites", body, points=points, done=lambda: self._holds(last, value)
+        )
+
+    def delete_record(self, uri: str | AtUri, *, swap_commit: str | None = None) -> None:
+        """Delete a record of one's own. That it is not there any more is no error.
+
+        Args:
+            uri: where it is.
+            swap_commit: CID of the repository's commit, if nothing may have been written since.
+
+        Raises:
+            InvalidRecord: it is somebody else's; a ``ValueError``.
+            RecordChanged: something was written since that commit; a ``ValueError``.
+            NotLoggedIn, AtmosphereError: as for ``create_record``.
+        """
+        where = at_uri(uri)
+        if where.authority not in (self.did, self.handle.lower()):
+            raise InvalidRecord(f"{where} is not in the repository of {self.handle}; only its owner can delete it")
+        body = {"repo": self.did, "collection": where.collection, "rkey": where.rkey}
+        more = {} if swap_commit is None else {"swapCommit": swap_commit}
+        self._session.procedure("com.atproto.repo.deleteRecord", body | more, points=budget.DELETE)
+
+    def upload_blob(self, data: bytes, mime_type: str = "application/octet-stream") -> dict[str, Any]:
+        """Upload bytes. The server keeps them only once a record refers to them.
+
+        Args:
+            data: the bytes.
+            mime_type: what they are.
+
+        Returns:
+            What a record refers to them with: ``$type``, ``ref``, ``mimeType``, ``size``.
+
+        Raises:
+            PayloadTooLarge: larger than the server allows; a ``ValueError``.
+            NotLoggedIn, AtmosphereError: as for ``create_record``.
+        """
+        answer = self._session.procedure(
+            "com.atproto.repo.uploadBlob", bytes(data), content_type=mime_type, timeout=BLOB_TIMEOUT
+        )
+        blob = answer.get("blob")
+        if not isinstance(blob, dict) or not isinstance(blob.get("ref"), dict):
+            raise ServerFault("the server took the blob and did not say what to call it")
+        return blob
+
+    def publish_schema(self, sample_type: type, **options: Any) -> AtUri:
+        """Publish the schema of a sample type; the same as ``SchemaPublisher(client).publish(...)``."""
+        from .schemas import SchemaPublisher
+
+        return SchemaPublisher(self).publish(sample_type, **options)
+
+    def __repr__(self) -> str:
+        who = f", {self.handle}" if self.is_authenticated else ""
+        return f"AtmosphereClient({self._session.server!r}{who})"

@@ -1,0 +1,311 @@
+"""Datasets, published and read: where their shards are, what type their samples have, and how to check them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from atdata import Dataset
+from atdata.uri import AtUri
+
+from .client import AtmosphereClient
+from .errors import InvalidRecord, WrongRecord
+from .kinds import ANY_SCHEMA, Loader, Pins, fetched, new_record, told_beforehand
+from .records import DATASET, Record
+from .schemas import SchemaPublisher
+from .storage import BLOBS, EXTERNAL, dataset_at, external_storage, facts_in, facts_of, raw_cid, urls_in, urls_of
+
+if TYPE_CHECKING:
+    from .lexicon.models.ac.foundation.dataset.record import Record as DatasetRecord
+
+    _Loader = Loader[DatasetRecord]
+else:
+    _Loader = Loader
+
+ST = TypeVar("ST")
+
+
+class DatasetPublisher:
+    """Publishes datasets: records that name a schema and say where the shards are.
+
+    Args:
+        client: writes the records; it must be logged in.
+    """
+
+    def __init__(self, client: AtmosphereClient) -> None:
+        self.client = client
+        self._pin = Pins(client)
+
+    def publish(
+        self,
+        dataset: Dataset[Any],
+        *,
+        name: str,
+        schema_uri: str | AtUri | None = None,
+        description: str | None = None,
+        tags: Sequence[str] | None = None,
+        license: str | None = None,
+        auto_publish_schema: bool = True,
+        schema_version: str = "1.0.0",
+        metadata: Mapping[str, Any] | None = None,
+        rkey: str | None = None,
+    ) -> AtUri:
+        """Publish a dataset by the URLs of its shards. Nothing is uploaded.
+
+        Where manifests know the shards, their digests, sizes and sample counts are published, too.
+
+        Args:
+            dataset: the dataset.
+            name: what people call it.
+            schema_uri: AT URI of the schema of its samples; without it, the schema is published first.
+            description: what it is.
+            tags: words to find it by.
+            license: SPDX identifier, such as ``MIT``.
+            auto_publish_schema: whether the schema may be published.
+            schema_version: its version then.
+            metadata: JSON-like, bytes included.
+            rkey: key of the record; by default a new one that sorts by time.
+
+        Returns:
+            Where the record is.
+
+        Raises:
+            InvalidRecord: no ``schema_uri`` and no ``auto_publish_schema``, or what no record can hold; a
+                ``ValueError``.
+            RecordNotFound: there is no such schema; a ``KeyError``.
+            NotLoggedIn: there was no login; a ``ValueError``.
+            AtmosphereError: as for ``AtmosphereClient.create_record``.
+        """
+        if schema_uri is None and not auto_publish_schema:
+            raise InvalidRecord(
+                "a dataset needs the schema of its samples: give schema_uri, or auto_publish_schema=True"
+            )
+        if dataset._lens is not None:
+            raise InvalidRecord(
+                f"the shards of this dataset hold other samples than the {dataset.sample_type.__name__} that it is "
+                "seen as; publish the dataset before as_type(), and the lens"
+            )
+        storage, size = external_storage(urls_of(dataset), facts_of(dataset))
+        given = {"description": description, "tags": tags, "license": license, "metadata": metadata}
+        if schema_uri is None:
+            self._check(name, storage, size, given, rkey)
+            schema_uri = SchemaPublisher(self.client).publish(dataset.sample_type, version=schema_version)
+        return self._create(name, schema_uri, storage, size, given, rkey)
+
+    def publish_with_urls(
+        self,
+        urls: Sequence[str],
+        schema_uri: str | AtUri,
+        *,
+        name: str,
+        description: str | None = None,
+        tags: Sequence[str] | None = None,
+        license: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        rkey: str | None = None,
+        shards: Sequence[Mapping[str, Any]] | None = None,
+    ) -> AtUri:
+        """Publish a dataset by URLs. Nothing is uploaded, and the URLs are not asked.
+
+        Args:
+            urls: URLs of the shards; in each, braces such as ``{000000..000009}`` may stand for several.
+            schema_uri: AT URI of the schema of its samples.
+            shards: what is known of each shard that the URLs stand for, in order: ``digest`` (its CID), ``bytes``,
+                ``samples``.
+            name, description, tags, license, metadata, rkey: as for ``publish``.
+
+        Returns:
+            Where the record is.
+
+        Raises:
+            UnsafeURL: a URL that would run a command, or that holds a password; a ``ValueError``.
+            InvalidRecord, RecordNotFound, NotLoggedIn, AtmosphereError: as for ``publish``.
+        """
+        storage, size = external_storage(urls, shards)
+        given = {"description": description, "tags": tags, "license": license, "metadata": metadata}
+        return self._create(name, schema_uri, storage, size, given, rkey)
+
+    def publish_with_blobs(
+        self,
+        blobs: Iterable[bytes],
+        schema_uri: str | AtUri,
+        *,
+        name: str,
+        description: str | None = None,
+        tags: Sequence[str] | None = None,
+        license: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        mime_type: str = "application/x-tar",
+        rkey: str | None = None,
+    ) -> AtUri:
+        """Upload shards into the account's own repository and publish a dataset of them.
+
+        A server keeps blobs only once a record refers to them; if anything fails before that, it drops them.
+
+        Args:
+            blobs: the bytes of the shards.
+            schema_uri: AT URI of the schema of its samples.
+            mime_type: what the shards are.
+            name, description, tags, license, metadata, rkey: as for ``publish``.
+
+        Returns:
+            Where the record is.
+
+        Raises:
+            PayloadTooLarge: a shard is larger than the server allows; a ``ValueError``.
+            InvalidRecord, RecordNotFound, NotLoggedIn, AtmosphereError: as for ``publish``.
+        """
+        given = {"description": description, "tags": tags, "license": license, "metadata": metadata}
+        self._check(name, {"$type": BLOBS, "blobs": [_NO_BLOB]}, {}, given, rkey)
+        self._pin(schema_uri)
+        shards = [{"blob": self.client.upload_blob(blob, mime_type)} for blob in blobs]
+        size = {"shards": len(shards), "bytes": sum(shard["blob"].get("size", 0) for shard in shards)}
+        return self._create(name, schema_uri, {"$type": BLOBS, "blobs": shards}, size, given, rkey)
+
+    def _create(
+        self,
+        name: str,
+        schema_uri: str | AtUri,
+        storage: Mapping[str, Any],
+        size: Mapping[str, Any],
+        given: Mapping[str, Any],
+        rkey: str | None,
+    ) -> AtUri:
+        self._check(name, storage, size, given, rkey)
+        record = _record(name, self._pin(schema_uri), storage, size, given)
+        return self.client.create_record(DATASET, record, rkey=rkey)
+
+    def _check(
+        self,
+        name: str,
+        storage: Mapping[str, Any],
+        size: Mapping[str, Any],
+        given: Mapping[str, Any],
+        rkey: str | None,
+    ) -> None:
+        told_beforehand(self.client, DATASET, _record(name, ANY_SCHEMA, storage, size, given), rkey)
+
+
+# Stands for one that is not uploaded yet
+_NO_BLOB = {"blob": {"$type": "blob", "ref": {"$link": raw_cid("00" * 32)}, "mimeType": "application/x-tar", "size": 0}}
+
+
+def _record(
+    name: str,
+    schema: tuple[str, str | None],
+    storage: Mapping[str, Any],
+    size: Mapping[str, Any],
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    tags = given["tags"]
+    if tags is not None:
+        if isinstance(tags, str) or not all(isinstance(tag, str) and 0 < len(tag) <= 128 for tag in tags):
+            raise InvalidRecord(f"tags are a list of texts of up to 128 characters; found {tags!r:.100}")
+        given = {**given, "tags": list(tags)}
+    uri, cid = schema
+    return new_record(
+        DATASET, {"name": name, "schemaRef": uri, "schemaCid": cid, "storage": storage, "size": size, **given}
+    )
+
+
+class DatasetLoader(_Loader):
+    """Reads dataset records from anybody's repository, and opens datasets from them."""
+
+    collection = DATASET
+
+    def get_storage_type(self, uri: str | AtUri) -> str:
+        """``"external"`` for shards behind URLs, ``"blobs"`` for shards in the owner's repository.
+
+        Raises:
+            WrongRecord: neither of them, or no dataset record; a ``ValueError``.
+            RecordNotFound, AtmosphereError: as for ``get``.
+        """
+        return _storage_type(self._record(uri))
+
+    def get_urls(self, uri: str | AtUri) -> list[str]:
+        """URLs of the shards as they were published, braces included.
+
+        Raises:
+            WrongRecord: the shards are not behind URLs; a ``ValueError``.
+            RecordNotFound, AtmosphereError: as for ``get``.
+        """
+        return urls_in(self._stored(uri, "external")["storage"])
+
+    def get_blobs(self, uri: str | AtUri) -> list[dict[str, Any]]:
+        """What the record refers to its blobs with: ``$type``, ``ref``, ``mimeType``, ``size`` of each.
+
+        Raises:
+            WrongRecord: the shards are not blobs; a ``ValueError``.
+            RecordNotFound, AtmosphereError: as for ``get``.
+        """
+        return [shard["blob"] for shard in self._stored(uri, "blobs")["storage"]["blobs"]]
+
+    def get_blob_urls(self, uri: str | AtUri) -> list[str]:
+        """URLs of the shards on their owner's server.
+
+        Raises:
+            WrongRecord: the shards are not blobs; a ``ValueError``.
+            IdentityError: the owner's server cannot be found; a ``ValueError``.
+            RecordNotFound, AtmosphereError: as for ``get``.
+        """
+        return self._blob_urls(self._stored(uri, "blobs"))
+
+    def get_metadata(self, uri: str | AtUri) -> dict[str, Any] | None:
+        """The metadata as the publisher gave it, or None if there is none; raises like ``get``."""
+        return self.get(uri).get("metadata")
+
+    def to_dataset(self, uri: str | AtUri, sample_type: type[ST]) -> Dataset[ST]:
+        """The dataset that a record describes. Its shards are read when it is iterated.
+
+        What a record names is read over https, s3 or gs only, and not from private addresses. Where it says what the
+        digest of a shard is, other bytes raise ``ShardCorrupted``.
+
+        Args:
+            uri: AT URI of the record.
+            sample_type: what its samples are read as.
+
+        Raises:
+            UnsafeURL: the record names what may not be read; a ``ValueError``.
+            WrongRecord: no dataset record, or shards in no known place; a ``ValueError``.
+            RecordNotFound, AtmosphereError: as for ``get``.
+        """
+        record = self._record(uri)
+        storage, of = record["storage"], f"the record {record.uri}"
+        if _storage_type(record) == "external":
+            return dataset_at(sample_type, urls_in(storage), facts_in(storage), self.client.policy, of)
+        urls = self._blob_urls(record)
+        facts = {url: _blob_facts(shard) for url, shard in zip(urls, storage["blobs"], strict=True)}
+        return dataset_at(sample_type, urls, facts, self.client.policy, of)
+
+    def _record(self, uri: str | AtUri) -> Record:
+        return fetched(self.client, uri, DATASET)
+
+    def _stored(self, uri: str | AtUri, wanted: str) -> Record:
+        """A record, if its shards are where they should be."""
+        record = self._record(uri)
+        found = _storage_type(record)
+        if found != wanted:
+            other = "get_urls()" if found == "external" else "get_blobs() or get_blob_urls()"
+            raise WrongRecord(f"the shards of {uri} are in {found} storage; use {other}, or to_dataset() for any")
+        return record
+
+    def _blob_urls(self, record: Record) -> list[str]:
+        blobs = [shard["blob"] for shard in record["storage"]["blobs"]]
+        return [self.client.get_blob_url(record.uri.authority, blob["ref"]["$link"]) for blob in blobs]
+
+
+def _blob_facts(shard: Mapping[str, Any]) -> dict[str, Any]:
+    blob = shard["blob"]
+    facts = {"digest": blob["ref"]["$link"], "bytes": blob.get("size"), "samples": shard.get("samples")}
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _storage_type(record: Record) -> str:
+    kind = record["storage"].get("$type")
+    known = {EXTERNAL: "external", BLOBS: "blobs"}
+    if kind not in known:
+        raise WrongRecord(
+            f"{record.uri} keeps its shards in {kind!r:.100}, which this version does not know; try pip install -U "
+            "atdata-atmosphere"
+        )
+    return known[kind]

@@ -1,0 +1,206 @@
+"""Where shards are: how records say so, and what may be read of what they say."""
+
+from __future__ import annotations
+
+import base64
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, TypeVar
+
+from atdata import Dataset, URLSource
+from atdata.errors import UnsafeURL
+from atdata.shard.manifest import ShardFacts
+from atdata.sources import public
+from atdata.sources.braces import check, expand
+from atdata.sources.trust import check_trust
+from atdata.sources.url import scheme_of
+
+from .errors import AtmosphereWarning, InvalidRecord, WrongRecord
+from .policy import Policy, is_public, origin
+from .records import NAMESPACE, json_size
+
+ST = TypeVar("ST")
+
+EXTERNAL, BLOBS = f"{NAMESPACE}.storageExternal", f"{NAMESPACE}.storageBlobs"
+_MOST_LOCATIONS = 10_000
+_FACTS_BYTES = 100_000
+_REMOTE = ("https", "s3", "gs")
+# CIDv1, codec raw, hash sha2-256, 32 bytes
+_RAW = b"\x01\x55\x12\x20"
+
+
+def external_storage(
+    urls: Sequence[str], shards: Sequence[Mapping[str, Any]] | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How a record says where shards are, and how large the dataset is.
+
+    Args:
+        urls: URLs of the shards; braces may stand for several.
+        shards: what is known of each shard, in order.
+
+    Raises:
+        InvalidRecord: no URLs, too many, or facts on another number of shards.
+        UnsafeURL: a URL that would run a command, that holds a password, or that stands for over a million shards.
+    """
+    if isinstance(urls, str) or not all(isinstance(url, str) and url for url in urls):
+        raise InvalidRecord(f"urls is a list of texts; found {urls!r:.100}")
+    if not 0 < len(urls) <= _MOST_LOCATIONS:
+        raise InvalidRecord(
+            f"there are {len(urls):,} URLs; a record takes 1 to {_MOST_LOCATIONS:,}, each of which may stand for "
+            "many: data-{000000..999999}.tar"
+        )
+    for url in urls:
+        _check_public(url)
+    check(list(urls))
+    counts = [sum(1 for _ in expand(url)) for url in urls]
+    size: dict[str, Any] = {"shards": sum(counts)}
+    locations: list[dict[str, Any]] = [{"url": url} for url in urls]
+    if shards is not None:
+        if len(shards) != sum(counts):
+            raise InvalidRecord(f"the URLs stand for {sum(counts):,} shards, and facts are given on {len(shards):,}")
+        for key in ("samples", "bytes"):
+            counted = [shard[key] for shard in shards if key in shard]
+            if not all(type(count) is int and count >= 0 for count in counted):
+                raise InvalidRecord(f"{key} of shards are counts; found {counted!r:.100}")
+            size |= {key: sum(counted)} if len(counted) == len(shards) else {}
+        if json_size([dict(shard) for shard in shards]) > _FACTS_BYTES:
+            warnings.warn(
+                f"the digests of {len(shards):,} shards are too much for one record and are left out; fewer, larger "
+                "shards have room",
+                AtmosphereWarning,
+                stacklevel=4,
+            )
+        else:
+            facts = iter(shards)
+            for location, count in zip(locations, counts, strict=True):
+                location["shards"] = [dict(next(facts)) for _ in range(count)]
+    return {"$type": EXTERNAL, "locations": locations}, size
+
+
+def _check_public(url: str) -> None:
+    """Refuse what must not be published; warn of what others cannot read."""
+    scheme = scheme_of(url)
+    if scheme == "pipe":
+        raise UnsafeURL(f"{public(url)!r:.200} is a command; no reader of a record runs one")
+    if scheme and "@" in url.partition("://")[2].partition("/")[0]:
+        raise UnsafeURL(f"{public(url)!r:.200} holds a user or a password, which everybody could read")
+    if scheme not in _REMOTE:
+        warnings.warn(
+            f"{public(url)!r:.200} is published as it is, and nobody else can read it: others need https, s3 or gs",
+            AtmosphereWarning,
+            stacklevel=5,
+        )
+
+
+def urls_of(dataset: Dataset[Any]) -> list[str]:
+    """The shards of a dataset as they were given, in patterns where that is the same."""
+    shards = dataset.list_shards()
+    given = dataset.url.split("::") if isinstance(dataset.source, URLSource) else shards
+    return given if [shard for url in given for shard in expand(url)] == shards else shards
+
+
+def facts_of(dataset: Dataset[Any]) -> list[dict[str, Any]] | None:
+    """What manifests know of the shards of a dataset, as records say it; None if they do not know all."""
+    facts: list[ShardFacts] | None = dataset._facts()
+    if facts is None:
+        return None
+    return [{"digest": raw_cid(fact.sha256), "bytes": fact.bytes, "samples": fact.samples} for fact in facts]
+
+
+def raw_cid(sha256: str) -> str:
+    """The CID of bytes from their SHA-256 in hex: what a blob of them is called."""
+    return "b" + base64.b32encode(_RAW + bytes.fromhex(sha256)).decode().lower().rstrip("=")
+
+
+def sha256_of(cid: Any) -> str | None:
+    """The SHA-256 in hex from the CID of bytes; None for what is no such CID."""
+    try:
+        data = base64.b32decode(cid[1:].upper() + "=" * (-len(cid[1:]) % 8))
+    except (TypeError, ValueError):
+        return None
+    return data[4:].hex() if cid.startswith("b") and data.startswith(_RAW) and len(data) == 36 else None
+
+
+def urls_in(storage: Mapping[str, Any]) -> list[str]:
+    """The URLs of external storage, braces included."""
+    return [location["url"] for location in storage["locations"]]
+
+
+def facts_in(storage: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What external storage says of its shards, by their URLs.
+
+    Raises:
+        WrongRecord: it says so of another number of shards than there are.
+        UnsafeURL: URLs that stand for over a million shards.
+    """
+    check(urls_in(storage))
+    found: dict[str, Mapping[str, Any]] = {}
+    for location in storage["locations"]:
+        facts, shards = location.get("shards"), expand(location["url"])
+        if facts and len(facts) != len(shards):
+            raise WrongRecord(f"{location['url']!r:.200} stands for {len(shards):,} shards, with {len(facts):,} facts")
+        found |= zip(shards, facts or (), strict=False)
+    return found
+
+
+def dataset_at(
+    sample_type: type[ST], urls: Sequence[str], facts: Mapping[str, Mapping[str, Any]], policy: Policy, of: str
+) -> Dataset[ST]:
+    """A dataset whose shards a record names, each checked against its digest where the record says it.
+
+    Args:
+        sample_type: what its samples are read as.
+        urls: URLs, with braces.
+        facts: ``digest``, ``bytes`` and ``samples`` of shards by their URLs, as far as they are known.
+        policy: which servers may be asked.
+        of: what names the URLs, for messages.
+
+    Raises:
+        UnsafeURL: a URL that may not be read.
+    """
+    digests = {url: (fact.get("bytes"), sha) for url, fact in facts.items() if (sha := sha256_of(fact.get("digest")))}
+    known = {
+        url: ShardFacts(url.rpartition("/")[2], facts[url]["samples"], size, sha, "")
+        for url, (size, sha) in digests.items()
+        if size is not None and "samples" in facts[url]
+    }
+    return Dataset.of(sample_type, RecordSource(urls, policy, of, digests), known)
+
+
+class RecordSource(URLSource):
+    """Shards whose URLs come from a record: anybody may have written them.
+
+    Args:
+        urls: URLs, with braces.
+        policy: which servers may be asked.
+        of: what names the URLs, for messages.
+        digests: as for ``URLSource``.
+
+    Raises:
+        UnsafeURL: a URL that may not be read.
+    """
+
+    def __init__(
+        self, urls: Sequence[str], policy: Policy, of: str, digests: Mapping[str, tuple[int | None, str]] | None = None
+    ) -> None:
+        super().__init__(urls, digests=digests, keep_tls=not policy.allow_insecure)
+        self._policy = policy
+        check_trust(self.list_shards(), of=of, insecure=policy.allow_insecure)
+        for shard in self.list_shards():
+            if scheme_of(shard) == "https" and not policy.allow_insecure and not _may_be_public(origin(shard)[1]):
+                raise UnsafeURL(f"{of} names the shard {public(shard)!r:.200}, which is at no public address")
+
+    def open_shard(self, shard_id: str) -> IO[bytes]:
+        """Open one shard; see ``URLSource.open_shard``."""
+        if scheme_of(shard_id) in ("http", "https"):
+            _, host, port = origin(shard_id)
+            self._policy.addresses(host, port)
+        return super().open_shard(shard_id)
+
+
+def _may_be_public(host: str) -> bool:
+    """What can be said without asking for the address of a name."""
+    try:
+        return is_public(host)
+    except ValueError:
+        return host != "localhost"
