@@ -139,9 +139,25 @@ def check_contents(wheel: Path) -> None:
 
 @nox.session
 def integration(session: nox.Session) -> None:
-    """Test across processes and programs."""
-    install(session, *WORKSPACE, "--group", "test")
+    """Test across processes, programs and servers; the first run installs the servers."""
+    install(session, *WORKSPACE, "--group", "test", "--group", "servers")
     session.run("pytest", "tests-integration", *session.posargs)
+
+
+@nox.session
+def lexicons(session: nox.Session) -> None:
+    """Compare the record types with the lexicons, or write them anew with `-- --write`; validate; refuse breaks."""
+    install(session, *WORKSPACE, "--group", "lint", "--group", "servers")
+    tools = ROOT / "lexicons" / "tools"
+    session.run("python", str(tools / "lexicon_types.py"), *session.posargs)
+    session.run("python", str(tools / "lexicon_changes.py"))
+    records = Path(session.create_tmp(), "records").resolve()
+    shutil.rmtree(records, ignore_errors=True)
+    records.mkdir()
+    session.run("python", str(tools / "lexicon_samples.py"), str(records))
+    install_node = ["python", "tests-integration/testnet/install.py", "lexicons/tools"]
+    node, validator = session.run(*install_node, silent=True).split()
+    session.run(node, f"{validator}/validate.mjs", str(ROOT / "lexicons"), str(records), external=True)
 
 
 @nox.session

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import atdata
+from atdata.atmosphere import AtmosphereClient, AtUri, DatasetLoader, DatasetPublisher, SchemaLoader
 from atdata.errors import AtdataError
 from atdata.lens import LensNetwork
 from atdata.local import LocalDatasetEntry, LocalIndex
@@ -199,6 +200,15 @@ def indexes(ds: atdata.Dataset[Digit]) -> None:
     assert_type(index.decode_schema("atdata://local/sampleSchema/Digit"), type[atdata.Packable])
     assert_type(index.decode_schema_as("atdata://local/sampleSchema/Digit", Digit), type[Digit])
     LocalDatasetEntry(name="digits", schema_ref="x", data_urls=7)  # type: ignore[arg-type]
+
+
+def atmosphere(client: AtmosphereClient, digits: atdata.Dataset[Digit]) -> None:
+    uri = DatasetPublisher(client).publish(digits, name="digits", tags=["mnist"])
+    assert_type(uri, AtUri)
+    assert_type(DatasetLoader(client).to_dataset(uri, Digit), atdata.Dataset[Digit])
+    assert_type(DatasetLoader(client).list_all(repo="alice.example.org"), list[dict[str, Any]])
+    assert_type(SchemaLoader(client).get_typed(uri).version, str)
+    DatasetPublisher(client).publish(digits)  # type: ignore[call-arg]
 
 
 def errors() -> None:
