@@ -23,9 +23,17 @@ from hypothesis import strategies as st
 
 import atdata
 from atdata import Dataset, URLSource
-from atdata.errors import AtdataError, ShardCorrupted, ShardNotFound, ShardPermissionError, ShardUnreadable
+from atdata.errors import (
+    AtdataError,
+    ShardCorrupted,
+    ShardNotFound,
+    ShardPermissionError,
+    ShardUnreadable,
+    UnsafeURL,
+)
 from atdata.sources import download, http, prefetch
 from atdata.sources.access import Access
+from atdata.sources.trust import is_public
 
 DATA = bytes(range(256)) * 2000
 PATH = "/data.tar"
@@ -679,6 +687,60 @@ def test_with_keep_tls_no_redirect_leaves_tls(secure, make_server, answer, monke
     assert read(secure, keep_tls=True) == DATA
     serve(plain, answer(status=302, headers={"Location": secure.url + "/moved.tar"}))
     assert read(plain, keep_tls=True) == DATA
+
+
+def test_with_public_only_no_private_address_is_talked_to(server):
+    serve(server)
+    with pytest.raises(UnsafeURL, match=r"leads to 127\.0\.0\.1, which is no public address") as caught:
+        read(server, public_only=True)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    named = f"http://localhost:{server.server_port}{PATH}"
+    with pytest.raises(UnsafeURL, match=r"localhost.* leads to (127\.0\.0\.1|::1)"):
+        URLSource(named, public_only=True, retries=0).open_shard(named)
+    assert not server.requests
+
+
+def test_with_public_only_no_private_server_is_talked_to_over_tls(secure, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(secure.certificate))
+    serve(secure)
+    assert read(secure) == DATA
+    with pytest.raises(UnsafeURL, match="no public address"):
+        read(secure, public_only=True)
+    assert len(secure.requests) == 1
+
+
+def test_with_public_only_a_proxy_decides(make_server):
+    proxy = make_server()
+    url = "http://data.example.com/data.tar"
+    proxy.files[url] = DATA
+    with atdata.URLSource(url, proxy=proxy.url, public_only=True).open_shard(url) as stream:
+        assert stream.read() == DATA
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+def test_public_addresses(address):
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "::1",
+        "fe80::1%eth0",
+        "fd00::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::a00:1",
+        "2002:a00:1::",
+    ],
+)
+def test_addresses_that_are_not_public(address):
+    assert not is_public(address)
 
 
 # ---------------------------------------------------------------------------------------------- proxies

@@ -351,8 +351,17 @@ def test_a_client_of_a_test_network_takes_http():
 def test_shards_of_an_entry_are_followed_to_no_plain_http():
     entry = Entry("@a.example/x", ["https://example.com/x.tar"])
     source = load_dataset("@a.example/x", index=Index(entry), split="train").source
-    assert source == URLSource("https://example.com/x.tar", keep_tls=True)
+    assert source == URLSource("https://example.com/x.tar", keep_tls=True, public_only=True)
     assert source != load_dataset("https://example.com/x.tar", split="train").source
+
+
+def test_shards_of_an_entry_of_the_network_are_read_at_public_addresses_only():
+    entry = Entry("@a.example/x", ["https://127.0.0.1:9/x.tar"])
+    for index, public in ((Index(entry), True), (Index(entry, allow_insecure=True), False)):
+        source = load_dataset("@a.example/x", index=index, split="train").source
+        assert source == URLSource("https://127.0.0.1:9/x.tar", keep_tls=True, public_only=public)
+    team = load_dataset("@local/x", index=Index(Entry("x", ["https://10.0.0.9/x.tar"])), split="train").source
+    assert team == URLSource("https://10.0.0.9/x.tar", keep_tls=True)
 
 
 def test_secrets_in_a_refused_url_are_not_shown():

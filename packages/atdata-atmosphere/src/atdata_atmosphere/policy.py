@@ -7,7 +7,6 @@ the one that is connected to.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 import time
@@ -22,11 +21,11 @@ import httpcore
 import httpx
 
 from atdata.errors import UnsafeURL
+from atdata.sources.trust import is_public
 
 from .errors import ServerFault, ServerUnreachable
 
 JSON_LIMIT = 32 << 20
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
@@ -95,19 +94,6 @@ def origin(url: str) -> tuple[str, str, int]:
     if not parts.hostname or port is None:
         raise UnsafeURL(f"{url!r:.100} is not the URL of a server, such as 'https://pds.example.org'")
     return parts.scheme, parts.hostname, port
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        # addresses that stand for IPv4 ones
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast
 
 
 @contextmanager

@@ -5,18 +5,18 @@ from __future__ import annotations
 import base64
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from atdata import Dataset, URLSource
 from atdata.errors import UnsafeURL
 from atdata.shard.manifest import ShardFacts
 from atdata.sources import public
 from atdata.sources.braces import check, expand
-from atdata.sources.trust import check_trust
+from atdata.sources.trust import check_trust, is_public
 from atdata.sources.url import scheme_of
 
 from .errors import AtmosphereWarning, InvalidRecord, WrongRecord
-from .policy import Policy, is_public, origin
+from .policy import Policy, origin
 from .records import NAMESPACE, json_size
 
 ST = TypeVar("ST")
@@ -183,19 +183,12 @@ class RecordSource(URLSource):
     def __init__(
         self, urls: Sequence[str], policy: Policy, of: str, digests: Mapping[str, tuple[int | None, str]] | None = None
     ) -> None:
-        super().__init__(urls, digests=digests, keep_tls=not policy.allow_insecure)
-        self._policy = policy
+        secure = not policy.allow_insecure
+        super().__init__(urls, digests=digests, keep_tls=secure, public_only=secure)
         check_trust(self.list_shards(), of=of, insecure=policy.allow_insecure)
         for shard in self.list_shards():
-            if scheme_of(shard) == "https" and not policy.allow_insecure and not _may_be_public(origin(shard)[1]):
+            if scheme_of(shard) == "https" and secure and not _may_be_public(origin(shard)[1]):
                 raise UnsafeURL(f"{of} names the shard {public(shard)!r:.200}, which is at no public address")
-
-    def open_shard(self, shard_id: str) -> IO[bytes]:
-        """Open one shard; see ``URLSource.open_shard``."""
-        if scheme_of(shard_id) in ("http", "https"):
-            _, host, port = origin(shard_id)
-            self._policy.addresses(host, port)
-        return super().open_shard(shard_id)
 
 
 def _may_be_public(host: str) -> bool:

@@ -131,6 +131,7 @@ def load_dataset(
         raise TypeError(f"sample_type is a class; found {sample_type!r:.100}. A split is named by split=...")
     reference = _reference(path) if isinstance(path, str) else None
     entry: IndexEntry | None = None
+    options: dict[str, Any] = {}
     if reference is None:
         groups = _explicit(path, data_files) if data_files is not None else by_split(_find(path, index))
     else:
@@ -139,24 +140,28 @@ def load_dataset(
         kind, name = reference
         index = _index(kind) if index is None else index
         entry = index.get_dataset(name)
-        groups = by_split(_shards_of(entry, index, local=kind == "local"))
+        insecure = getattr(index, "allow_insecure", False) is True  # as an index of a test network says of itself
+        groups = by_split(_shards_of(entry, index, local=kind == "local", insecure=insecure))
+        # an entry may lead to plain http by no detour either; those of a team's own index, to servers of its network
+        options = {"keep_tls": True, "public_only": kind != "local" and not insecure}
         sample_type = index.decode_schema(entry.schema_ref) if sample_type is None else sample_type
     if split is not None and split not in groups:
         raise no_such_split(split, {name: len(shards) for name, shards in groups.items()})
     datasets = {
-        name: _dataset(shards, sample_type or _own_type(shards), entry)
+        name: _dataset(shards, sample_type or _own_type(shards), entry, options)
         for name, shards in groups.items()
         if split in (None, name)
     }
     return DatasetDict(datasets, sample_type, streaming) if split is None else datasets[split]
 
 
-def _dataset(shards: list[Found], sample_type: type[ST], entry: IndexEntry | None) -> Dataset[ST]:
+def _dataset(
+    shards: list[Found], sample_type: type[ST], entry: IndexEntry | None, options: Mapping[str, Any]
+) -> Dataset[ST]:
     urls = [item if isinstance(item := shard.shard, Path) else exact(item) for shard in shards]
     facts = {str(url): shard.facts for url, shard in zip(urls, shards, strict=True) if shard.facts is not None}
     digests = {url: (known.bytes, known.sha256) for url, known in facts.items()}
-    # an entry may lead to plain http by no detour either
-    dataset = Dataset.of(sample_type, URLSource(urls, digests=digests, keep_tls=entry is not None), facts)
+    dataset = Dataset.of(sample_type, URLSource(urls, digests=digests, **options), facts)
     if entry is not None and entry.metadata is not None:
         dataset.metadata = entry.metadata
     return dataset
@@ -246,11 +251,10 @@ def _index(kind: str) -> AbstractIndex:
     return index
 
 
-def _shards_of(entry: IndexEntry, index: AbstractIndex, *, local: bool) -> list[Found]:
+def _shards_of(entry: IndexEntry, index: AbstractIndex, *, local: bool, insecure: bool) -> list[Found]:
     if not entry.data_urls:
         raise ShardNotFound(f"the entry {entry.name!r} of the index names no shards")
     urls = URLSource(entry.data_urls).list_shards()
-    insecure = getattr(index, "allow_insecure", False) is True  # as an index of a test network says of itself
     check_trust(urls, of=f"the entry {entry.name!r}", local=local, insecure=insecure)
     store: Any = getattr(index, "data_store", None)
     # what the reader's own store makes of a URL, signed or at another address, is the reader's own word

@@ -28,6 +28,7 @@ class Access:
         token: bearer token of every request.
         proxy: URL of an HTTP proxy; empty for none, None for the environment's.
         keep_tls: whether to follow no redirect from ``https`` to ``http``.
+        public_only: whether to talk to public addresses only; what a proxy talks to is the proxy's decision.
 
     Raises:
         TypeError, ValueError: an option that cannot be meant; no message repeats what may be secret.
@@ -39,6 +40,7 @@ class Access:
     token: str | None = field(default=None, repr=False)
     proxy: str | None = field(default=None, repr=False)
     keep_tls: bool = False
+    public_only: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.timeout, int | float) or not 0 < self.timeout < 1e9:

@@ -10,17 +10,34 @@ import socket
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
-from http.client import HTTPException, HTTPMessage, HTTPResponse, InvalidURL, responses
-from typing import IO, TYPE_CHECKING, Final, NoReturn
+from http.client import (
+    HTTPConnection,
+    HTTPException,
+    HTTPMessage,
+    HTTPResponse,
+    HTTPSConnection,
+    InvalidURL,
+    responses,
+)
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote_to_bytes, urlsplit
-from urllib.request import BaseHandler, HTTPRedirectHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
+from urllib.request import (
+    BaseHandler,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+)
 from urllib.request import build_opener as _build_opener
 
-from ..errors import AtdataError, ShardNotFound, ShardPermissionError, ShardUnreadable
+from ..errors import AtdataError, ShardNotFound, ShardPermissionError, ShardUnreadable, UnsafeURL
 from . import public
 from .access import Access
 from .download import Connect, Passing, Version
+from .trust import is_public
 
 if TYPE_CHECKING:
     import ssl
@@ -68,6 +85,11 @@ def _connect(url: str, access: Access, position: int, version: Version) -> _Body
     except HTTPError as error:
         error.close()
         fault: Exception = _refusal(url, error, position, version)
+    except _PrivateAddress as error:
+        fault = UnsafeURL(
+            f"{public(url)} leads to {error}, which is no public address, and was named by others. If you trust it, "
+            "name the shard yourself: atdata.Dataset(url)"
+        )
     except (OSError, HTTPException, ValueError) as error:
         fault = _fault(f"{public(url)} cannot be reached", error, access)
     else:
@@ -100,7 +122,8 @@ def _request(url: str, headers: dict[str, str], position: int, version: Version)
 
 
 def _opener(access: Access) -> OpenerDirector:
-    handlers: list[BaseHandler] = [_Redirects(access.keep_tls), HTTPSHandler(context=_tls())]
+    handlers: list[BaseHandler] = [_Redirects(access.keep_tls)]
+    handlers += [_PublicHTTP(), _PublicHTTPS(context=_tls())] if access.public_only else [HTTPSHandler(context=_tls())]
     if access.proxy is not None:
         proxy = access.proxy if "://" in access.proxy or not access.proxy else f"http://{access.proxy}"
         handlers.append(ProxyHandler({"http": proxy, "https": proxy} if proxy else {}))
@@ -114,6 +137,39 @@ def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])  # as http.client does for a context of its own
     return context
+
+
+class _PrivateAddress(Exception):
+    """A connection has led to an address that is not public."""
+
+
+class _PublicConnection(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        # the address that is talked to, not one that the name had a moment ago
+        address = self.sock.getpeername()[0]
+        if not is_public(address):
+            self.close()
+            raise _PrivateAddress(address)
+
+
+class _PublicTLSConnection(HTTPSConnection, _PublicConnection):
+    """Its TLS begins behind ``_PublicConnection.connect``."""
+
+
+def _is_proxied(request: Request) -> bool:
+    return request.has_proxy() or getattr(request, "_tunnel_host", None) is not None
+
+
+class _PublicHTTP(HTTPHandler):
+    def http_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(HTTPConnection if _is_proxied(req) else _PublicConnection, req)
+
+
+class _PublicHTTPS(HTTPSHandler):
+    def https_open(self, req: Request) -> HTTPResponse:
+        kind: Any = HTTPSConnection if _is_proxied(req) else _PublicTLSConnection
+        return self.do_open(kind, req, context=_tls())
 
 
 class _Redirects(HTTPRedirectHandler):

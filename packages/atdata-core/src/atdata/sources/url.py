@@ -54,6 +54,8 @@ class URLSource:
         proxy: URL of a proxy for HTTP; empty for none. By default ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` of
             the environment decide.
         keep_tls: follow no redirect from ``https`` to ``http``, for URLs that somebody else wrote.
+        public_only: talk to no server, by a redirect neither, whose address is private, loopback or link-local;
+            likewise.
         cache_dir: folder in which remote shards that were read to their end are kept, for the next time.
         cache_bytes: how many bytes it may keep, 32 GiB by default; those that were not used for longest go first.
 
@@ -80,13 +82,22 @@ class URLSource:
         token: str | None = None,
         proxy: str | None = None,
         keep_tls: bool = False,
+        public_only: bool = False,
         cache_dir: Location | None = None,
         cache_bytes: int | None = None,
     ) -> None:
         given: list[Any] = list(url) if isinstance(url, Iterable) and not isinstance(url, str | os.PathLike) else [url]
         if not given or not all(isinstance(item, str | os.PathLike) for item in given):
             raise TypeError(f"a URL is text or a path, or a list of them; found {url!r:.200}")
-        access = Access(timeout=timeout, retries=retries, headers=headers, token=token, proxy=proxy, keep_tls=keep_tls)
+        access = Access(
+            timeout=timeout,
+            retries=retries,
+            headers=headers,
+            token=token,
+            proxy=proxy,
+            keep_tls=keep_tls,
+            public_only=public_only,
+        )
         self._given = [item if isinstance(item, str) else _literal(item) for item in given]
         parts = [part for item in given if isinstance(item, str) for part in _parts(item)]
         if not all(parts):
