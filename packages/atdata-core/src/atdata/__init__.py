@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from importlib.metadata import version as _version
 
     from atdata_atmosphere import BlobSource as BlobSource  # type: ignore[attr-defined]
-    from atdata_local import S3Source as S3Source  # type: ignore[attr-defined]
+    from atdata_local import S3Source as S3Source
 
     from . import atmosphere as atmosphere
     from . import cid as cid

@@ -1,4 +1,4 @@
-"""The atdata backend for one machine or a team: the index of datasets and schemas, embedded or on Redis.
+"""The atdata backend for one machine or a team: an index of datasets and schemas, and stores of shards.
 
 Names are imported when they are first used; the clients of servers, when a server is.
 """
@@ -12,27 +12,39 @@ if TYPE_CHECKING:
     from .entry import LocalDatasetEntry as LocalDatasetEntry
     from .index import Index as Index
     from .index import LocalIndex as LocalIndex
+    from .repo import Repo as Repo
+    from .s3 import S3Source as S3Source
     from .schemas import LocalSchemaField as LocalSchemaField
     from .schemas import LocalSchemaRecord as LocalSchemaRecord
+    from .stores import DiskDataStore as DiskDataStore
+    from .stores import S3DataStore as S3DataStore
 
     __version__: str
 
 _HOME = {
+    "DiskDataStore": "stores",
     "Index": "index",
     "LocalDatasetEntry": "entry",
     "LocalIndex": "index",
     "LocalSchemaField": "schemas",
     "LocalSchemaRecord": "schemas",
     "REDIS_KEY_DATASET_ENTRY": "entry",
+    "Repo": "repo",
+    "S3DataStore": "stores",
+    "S3Source": "s3",
 }
 
 __all__ = [
     "REDIS_KEY_DATASET_ENTRY",
+    "DiskDataStore",
     "Index",
     "LocalDatasetEntry",
     "LocalIndex",
     "LocalSchemaField",
     "LocalSchemaRecord",
+    "Repo",
+    "S3DataStore",
+    "S3Source",
 ]
 
 if not TYPE_CHECKING:

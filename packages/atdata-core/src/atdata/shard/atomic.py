@@ -68,6 +68,10 @@ class Staging:
         """A file that was made here, for reading."""
         return open(self._folder / name, "rb", buffering=0)
 
+    def has(self, name: str) -> bool:
+        """Whether a file was made here and not published yet."""
+        return (self._folder / name).exists()
+
     def publish(self, name: str, *, overwrite: bool, made_as: str | None = None) -> None:
         """Move a file, which is complete and synced, to its final name.
 

@@ -182,12 +182,25 @@ def merge_into_manifest(
     Raises:
         ManifestError: the folder has a ``manifest.json`` that is not ours, or is damaged.
     """
-    old = own_manifest(folder)
+    new = merged(own_manifest(folder), shards, schemas, remove=remove)
+    replace_file(folder / NAME, new.to_json())
+
+
+def merged(
+    old: Manifest, shards: Iterable[ShardFacts], schemas: Mapping[str, dict[str, Any]], *, remove: Collection[str] = ()
+) -> Manifest:
+    """A manifest with more shards; entries of the same name are replaced, all others kept.
+
+    Args:
+        old: the manifest of before.
+        shards: facts of the new shards.
+        schemas: schema records by CID; those that no shard has are left out.
+        remove: names of shards that are gone.
+    """
     kept = {name: facts for name, facts in old.shards.items() if name not in remove}
-    merged = kept | {facts.name: facts for facts in shards}
-    used = {facts.schema for facts in merged.values()}
-    records = {cid: record for cid, record in {**old.schemas, **schemas}.items() if cid in used}
-    replace_file(folder / NAME, Manifest(merged, records).to_json())
+    both = kept | {facts.name: facts for facts in shards}
+    used = {facts.schema for facts in both.values()}
+    return Manifest(both, {cid: record for cid, record in {**old.schemas, **schemas}.items() if cid in used})
 
 
 def manifest_lock(folder: Path) -> AbstractContextManager[None]:

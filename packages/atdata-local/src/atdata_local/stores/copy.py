@@ -1,0 +1,210 @@
+"""What all stores have in common: which shards can be copied as they are, and how others are made anew."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from atdata import Dataset, DictSample, PackableSample
+from atdata.decode import Piece, samples
+from atdata.epoch import Epoch
+from atdata.errors import EmptyDataset
+from atdata.sample import plan_of
+from atdata.shard.array import Buffer
+from atdata.shard.keys import new_key
+from atdata.shard.manifest import ShardFacts, read_manifest
+from atdata.shard.reader import SUFFIX
+from atdata.shard.tar import BLOCK, END_OF_ARCHIVE, header
+from atdata.sources.url import path_of
+from atdata.write import _check_key, _schemas
+
+# A sample's key, where it has one, and the sample
+Keyed: TypeAlias = "tuple[str | None, Any]"
+
+# Shards that are made anew have at most so many bytes, where the user does not say
+MAXSIZE = 1 << 30
+
+_PLAIN = re.compile(r"[^\x00-\x1f\x7f\\{}]+")
+
+
+class NothingStored(EmptyDataset, RuntimeError):
+    """A dataset without samples was to be stored."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large shards may be.
+
+    Attributes:
+        samples: at most so many samples; None for any number.
+        bytes: at most so many bytes, unless a single sample is larger; None for any number.
+    """
+
+    samples: int | None
+    bytes: int | None
+
+    def __post_init__(self) -> None:
+        for name, value in (("maxcount", self.samples), ("maxsize", self.bytes)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; it must be 1 or more")
+
+    def allow(self, count: int, size: int) -> bool:
+        """Whether a shard may be so large."""
+        return (self.samples is None or count <= self.samples) and (self.bytes is None or size <= self.bytes)
+
+
+def no_others(options: Mapping[str, Any]) -> None:
+    """Refuse options that stores do not have.
+
+    Raises:
+        TypeError: there are some.
+    """
+    if options:
+        raise TypeError(f"stores take cache_local, maxcount and maxsize; found {', '.join(sorted(options))}")
+
+
+def folder_of(*parts: str) -> str:
+    """The folder that prefixes name, one in the other; empty for none.
+
+    Raises:
+        ValueError: a part that cannot be the name of a folder.
+    """
+    names = [name for part in parts for name in part.split("/") if name]
+    for name in names:
+        if name in (".", "..") or not _PLAIN.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be part of a prefix; use names such as 'datasets/mnist/v1'")
+    return "/".join(names)
+
+
+def shard_names() -> Callable[[int], str]:
+    """Names for the shards of one dataset, which no other writer has."""
+    token = secrets.token_hex(8)
+    return lambda number: f"data--{token}--{number:06d}.tar"
+
+
+# ------------------------------------------------------------------------------------------- as they are
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A shard that can be copied as it is.
+
+    Attributes:
+        shard_id: its identifier in its source.
+        facts: what its manifest knows of it.
+        record: its schema record, or None.
+    """
+
+    shard_id: str
+    facts: ShardFacts
+    record: dict[str, Any] | None
+
+
+def ready_shards(ds: Dataset[Any], limits: Limits) -> list[Ready] | None:
+    """All shards of a dataset, if they can be copied as they are: seen as what they hold, known, and within limits."""
+    view = ds._view
+    if view.lens is not None:
+        return None
+    found = [known(ds.source, shard) for shard in ds.list_shards()]
+    schema = next(iter(_schemas(view.stored)), None)
+    ready = [shard for shard in found if shard is not None]
+    fit = all(limits.allow(shard.facts.samples, shard.facts.bytes) for shard in ready)
+    same = view.stored is DictSample or all(schema is not None and shard.facts.schema == schema for shard in ready)
+    return ready if fit and same and len(ready) == len(found) else None
+
+
+def known(source: Any, shard: str) -> Ready | None:
+    """A shard of a source, with what a manifest knows of it; None if none does."""
+    if hasattr(source, "facts"):
+        facts = source.facts(shard)
+        return None if facts is None else Ready(shard, facts, source.schema(shard))
+    path = path_of(source, shard)
+    manifest = read_manifest(path.parent) if path is not None else None
+    entry = manifest.shards.get(path.name) if path is not None and manifest is not None else None
+    if path is None or manifest is None or entry is None or path.stat().st_size != entry.bytes:
+        return None
+    return Ready(shard, entry, manifest.schemas.get(entry.schema or ""))
+
+
+def schemas_of(ready: Sequence[Ready]) -> dict[str, dict[str, Any]]:
+    """Schema records of shards by CID."""
+    return {shard.facts.schema: shard.record for shard in ready if shard.facts.schema and shard.record is not None}
+
+
+# ---------------------------------------------------------------------------------------------- made anew
+
+
+def keyed_samples(ds: Dataset[Any]) -> Iterator[Keyed]:
+    """All samples of a dataset in order, each with its key."""
+    epoch = Epoch(ds.source, ds._view)
+    for chunk in epoch._chunks():
+        for row, sample in enumerate(samples(epoch.view, [Piece(chunk, 0, len(chunk))])):
+            yield chunk.where(row).key, sample
+
+
+def schemas_for(ds: Dataset[Any]) -> Mapping[str, dict[str, Any]]:
+    """The schema record of a dataset's samples by CID; empty where they have no form as a schema."""
+    return _schemas(ds.sample_type)
+
+
+class Sink(Protocol):
+    """Where the bytes of a shard go."""
+
+    def write(self, data: Buffer, /) -> object:
+        """Take bytes; they may change after the call."""
+        ...
+
+
+class TarStream:
+    """A shard that is made in one go, into a sink.
+
+    Args:
+        sink: where its bytes go.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self.samples = 0
+        self.bytes = 0
+        self.first_key = ""
+        self._sink = sink
+        self._keys: set[str] = set()
+
+    def add(self, key: str | None, sample: Any, limits: Limits) -> bool:
+        """Append a sample, under its key if that is a good one. Returns False, and does nothing, if it has no room."""
+        parts = payload(sample)
+        key = self._key(key)
+        size = sum(map(len, parts))
+        head = header(key + SUFFIX, size)
+        total = self.bytes + len(head) + size + -size % BLOCK + len(END_OF_ARCHIVE)
+        if self.samples and not limits.allow(self.samples + 1, total):
+            return False
+        self._write(head, *parts, bytes(-size % BLOCK))
+        self._keys.add(key)
+        self.first_key = self.first_key or key
+        self.samples += 1
+        return True
+
+    def end(self) -> None:
+        """End the archive."""
+        self._write(END_OF_ARCHIVE)
+
+    def _key(self, key: str | None) -> str:
+        try:
+            if key is not None:
+                _check_key(key)
+        except ValueError:
+            key = None  # a foreign one
+        return new_key() if key is None or key in self._keys else key
+
+    def _write(self, *parts: Buffer) -> None:
+        for part in parts:
+            self._sink.write(part)
+            self.bytes += len(part)
+
+
+def payload(sample: Any) -> Sequence[Buffer]:
+    """A sample's msgpack bytes, in pieces."""
+    return plan_of(type(sample)).pack(sample) if isinstance(sample, PackableSample) else (bytes(sample.packed),)

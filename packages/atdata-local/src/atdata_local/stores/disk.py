@@ -1,0 +1,254 @@
+"""``DiskDataStore``: shards in a folder of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from atdata import Dataset, URLSource
+from atdata.shard.atomic import Staging
+from atdata.shard.manifest import Manifest, ShardFacts, manifest_lock, merge_into_manifest, own_manifest, read_manifest
+from atdata.shard.sidecar import read_sidecar, sidecar_name
+from atdata.sources.download import Digest
+from atdata.sources.url import local_path, path_of
+from atdata.write import ShardWriter
+
+from ..s3.upload import check
+from .copy import (
+    MAXSIZE,
+    Limits,
+    NothingStored,
+    Ready,
+    folder_of,
+    keyed_samples,
+    no_others,
+    ready_shards,
+    schemas_of,
+    shard_names,
+)
+
+_BLOCK = 4 << 20
+
+
+class DiskDataStore:
+    """Shards in a folder of this machine, or of a file system that several mount.
+
+    Args:
+        root: the folder, as a path or ``file:`` URL; it is made when it is needed.
+        prefix: a folder in it, for all that is stored.
+
+    Raises:
+        ValueError: a URL of another machine, or a prefix that leads out of the folder.
+
+    Examples:
+        >>> import atdata, tempfile
+        >>> from atdata_local import DiskDataStore
+        >>> store = DiskDataStore(tempfile.mkdtemp())
+        >>> dataset = atdata.write_samples([{"text": "a"}], tempfile.mkdtemp() + "/a.tar")
+        >>> urls = store.write_shards(dataset, prefix="letters/v1")
+        >>> len(atdata.Dataset(urls).head())
+        1
+    """
+
+    def __init__(self, root: str | os.PathLike[str], *, prefix: str = "") -> None:
+        path = local_path(os.fspath(root)) if isinstance(root, str) else Path(root)
+        if path is None:
+            raise ValueError(f"{root!r} is not a folder of this machine; name a path or a file: URL")
+        self._root = path.expanduser().absolute()
+        self._prefix = folder_of(prefix)
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self._root
+
+    @property
+    def url(self) -> str:
+        """Where the store is."""
+        return self._root.as_uri()
+
+    def write_shards(
+        self,
+        ds: Dataset[Any],
+        *,
+        prefix: str,
+        cache_local: bool = False,
+        maxcount: int | None = None,
+        maxsize: int | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """Store a dataset's shards: all of them, or after an exception none.
+
+        Shards that are within the limits, of which the manifest knows type and digest, and that no lens changes are
+        copied as they are; others are read and made anew.
+
+        Args:
+            ds: the dataset.
+            prefix: the folder in the store, such as ``datasets/mnist/v1``. Several datasets may share it.
+            cache_local: as of other stores; here shards are on a disk in any case.
+            maxcount: at most so many samples per shard.
+            maxsize: at most so many bytes per shard, unless a single sample is larger; shards that are made anew have
+                at most 1 GiB by default.
+            options: none; for the protocol's sake.
+
+        Returns:
+            ``file:`` URLs.
+
+        Raises:
+            TypeError: an option that there is not.
+            NothingStored: the dataset has no samples; a ``RuntimeError``.
+            ShardCorrupted: a shard is not what its manifest says.
+            AtdataError: the dataset cannot be read.
+            OSError: the disk is full, or the folder may not be written to.
+        """
+        no_others(options)
+        limits = Limits(maxcount, maxsize)
+        folder = self._root / folder_of(self._prefix, prefix)
+        ready = ready_shards(ds, limits)
+        if ready is not None and not sum(shard.facts.samples for shard in ready):
+            raise NothingStored("the dataset has no samples, so nothing was stored")
+        if ready is not None:
+            return [path.as_uri() for path in _copy(ds, ready, folder)]
+        name = shard_names()(0).replace("000000", "%06d")
+        with ShardWriter(folder / name, ds.sample_type, maxcount=maxcount, maxsize=maxsize or MAXSIZE) as writer:
+            for key, sample in keyed_samples(ds):
+                try:
+                    writer.write(sample, key=key)
+                except ValueError:  # a foreign key, or one that the shard has already
+                    writer.write(sample)
+            if not writer.samples:
+                raise NothingStored("the dataset has no samples, so nothing was stored")
+        return [Path(shard).as_uri() for shard in writer.dataset.list_shards()]
+
+    def read_url(self, url: str) -> str:
+        """The URL itself: its files can be read by all who may."""
+        return url
+
+    def supports_streaming(self) -> bool:
+        """True."""
+        return True
+
+    def source(self, urls: Sequence[str]) -> URLSource:
+        """A data source of shards that this store gave out.
+
+        Raises:
+            ValueError: one that is not in this store.
+        """
+        for url in urls:
+            self._path(url)
+        return URLSource(list(urls))
+
+    def shard_facts(self, urls: Sequence[str]) -> list[ShardFacts] | None:
+        """What the manifests know of shards, or None if one is unknown."""
+        found = [_facts(url) for url in urls]
+        known = [facts for facts in found if facts is not None]
+        return known if len(known) == len(found) else None
+
+    def delete_shards(self, urls: Sequence[str]) -> None:
+        """Remove shards that this store gave out, and what the manifest says of them.
+
+        Raises:
+            ValueError: one that is not in this store; then none is removed.
+        """
+        paths = [self._path(url) for url in urls]
+        for folder in dict.fromkeys(path.parent for path in paths):
+            names = [path.name for path in paths if path.parent == folder]
+            with manifest_lock(folder):
+                merge_into_manifest(folder, [], {}, remove=names)
+                for name in names:
+                    (folder / name).unlink(missing_ok=True)
+                    (folder / sidecar_name(name)).unlink(missing_ok=True)
+
+    def list_objects(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """``file:`` URL and bytes of every file below a prefix; hidden ones are left out."""
+        folder = self._root / folder_of(self._prefix, prefix)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not any(part.startswith(".") for part in path.relative_to(self._root).parts):
+                yield path.as_uri(), path.stat().st_size
+
+    def read_manifest(self, url: str) -> Manifest | None:
+        """The manifest at a URL, or None if it is somebody else's."""
+        return read_manifest(self._path(url).parent)
+
+    def _path(self, url: str) -> Path:
+        path = local_path(url)
+        if path is None or self._root not in path.parents or ".." in path.parts:
+            raise ValueError(f"{url!r} is not in {self!r}")
+        return path
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DiskDataStore):
+            return NotImplemented
+        return (self._root, self._prefix) == (other._root, other._prefix)
+
+    def __hash__(self) -> int:
+        return hash((self._root, self._prefix))
+
+    def __repr__(self) -> str:
+        prefix = f", prefix={self._prefix!r}" if self._prefix else ""
+        return f"DiskDataStore({str(self._root)!r}{prefix})"
+
+
+def open_store(url: str, **options: Any) -> DiskDataStore:
+    """The store of a ``file:`` URL."""
+    return DiskDataStore(url, **options)
+
+
+def _facts(url: str) -> ShardFacts | None:
+    path = local_path(url)
+    manifest = read_manifest(path.parent) if path is not None else None
+    return manifest.shards.get(path.name) if path is not None and manifest is not None else None
+
+
+def _copy(ds: Dataset[Any], ready: Sequence[Ready], folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    own_manifest(folder)  # better refused now than after an hour of copying
+    staging = Staging(folder)
+    name_of = shard_names()
+    try:
+        copies = [_stage(ds.source, shard, staging, name_of(number)) for number, shard in enumerate(ready)]
+        _publish(staging, copies, folder, schemas_of(ready))
+    finally:
+        staging.discard()
+    return [folder / facts.name for facts in copies]
+
+
+def _stage(source: Any, shard: Ready, staging: Staging, name: str) -> ShardFacts:
+    """Copy a shard into the staging folder, with its sidecar if it has one."""
+    digest, size = hashlib.sha256(), 0
+    buffer = memoryview(bytearray(_BLOCK))
+    with source.open_shard(shard.shard_id) as stream, open(staging.create(name), "wb", buffering=0) as file:
+        while count := stream.readinto(buffer):
+            digest.update(buffer[:count])
+            rest = buffer[:count]
+            while len(rest):
+                rest = rest[file.write(rest) or 0 :]
+            size += count
+        os.fsync(file.fileno())
+    facts = shard.facts
+    check(name, size, digest.hexdigest(), Digest(facts.bytes, facts.sha256))
+    path = path_of(source, shard.shard_id)
+    if path is not None and read_sidecar(path, facts) is not None:
+        with open(staging.create(sidecar_name(name)), "wb") as file:
+            file.write(path.with_name(sidecar_name(path.name)).read_bytes())
+    return ShardFacts(name, facts.samples, facts.bytes, facts.sha256, facts.first_key, facts.schema)
+
+
+def _publish(staging: Staging, copies: Sequence[ShardFacts], folder: Path, schemas: dict[str, dict[str, Any]]) -> None:
+    named: list[Path] = []
+    with manifest_lock(folder):
+        try:
+            for facts in copies:
+                for name in (facts.name, sidecar_name(facts.name)):
+                    if name == facts.name or staging.has(name):
+                        staging.publish(name, overwrite=False)
+                        named.append(folder / name)
+            staging.sync()
+            merge_into_manifest(folder, copies, schemas)
+        except BaseException:
+            for path in named:
+                path.unlink(missing_ok=True)
+            raise

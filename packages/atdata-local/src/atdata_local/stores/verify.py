@@ -1,0 +1,180 @@
+"""What is in a store, and whether it is what its manifests say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+from atdata.errors import AtdataError
+from atdata.shard.manifest import NAME, Manifest, ShardFacts
+from atdata.shard.payload import unpack_map
+from atdata.shard.reader import read_records
+from atdata.shard.sidecar import sidecar_name
+
+from .copy import known
+from .disk import DiskDataStore
+from .s3 import S3DataStore
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A shard that is in a store, or that a manifest in it names.
+
+    Attributes:
+        url: where it is.
+        bytes: its size; None if it is not there.
+        facts: what its manifest knows of it; None if no manifest names it.
+    """
+
+    url: str
+    bytes: int | None
+    facts: ShardFacts | None
+
+    @property
+    def problem(self) -> str | None:
+        """What can be said without reading it; None if nothing is wrong."""
+        if self.bytes is None:
+            return "a manifest names it, and it is not there"
+        if self.facts is None:
+            return "no manifest names it: its writer was interrupted, or is still at work, or was another program"
+        if self.bytes != self.facts.bytes:
+            return f"it has {self.bytes:,} bytes where the manifest says {self.facts.bytes:,}"
+        return None
+
+
+def survey(store: DiskDataStore | S3DataStore, prefix: str = "") -> list[Kept]:
+    """All shards below a prefix, by URL.
+
+    Raises:
+        ManifestError: a manifest that cannot be understood.
+    """
+    there = dict(store.list_objects(prefix))
+    facts: dict[str, ShardFacts] = {}
+    for url in there:
+        folder, _, name = url.rpartition("/")
+        if name == NAME:
+            manifest = store.read_manifest(url) or Manifest()
+            facts |= {f"{folder}/{shard}": known for shard, known in manifest.shards.items()}
+    sidecars = {sidecar_name(url) for url in there}
+    shards = [url for url in there if not url.endswith(f"/{NAME}") and url not in sidecars]
+    return [Kept(url, there.get(url), facts.get(url)) for url in sorted({*shards, *facts})]
+
+
+def examine(store: DiskDataStore | S3DataStore, shard: Kept, advance: Callable[[int], None]) -> str | None:
+    """Read a shard to its end. Returns what is wrong with it, or None.
+
+    Digest, number of samples and their first key are compared with the manifest; every sample must be a msgpack map.
+
+    Args:
+        store: the store.
+        shard: the shard.
+        advance: called with the bytes that were read since the last call.
+    """
+    if shard.problem is not None or shard.facts is None:
+        return shard.problem
+    facts = shard.facts
+    samples, first = 0, ""
+    try:
+        with store.source([shard.url]).open_shard(shard.url) as stream:
+            watched = Watched(stream, advance, hashlib.sha256())
+            for record in read_records(watched, shard.url):
+                unpack_map(record.payload)
+                first = first or record.key or ""
+                samples += 1
+            while watched.read(_BLOCK):
+                pass
+    except AtdataError as error:
+        return str(error)
+    found = watched.sha256
+    if found != facts.sha256:
+        return f"it has sha256 {found} where the manifest says {facts.sha256}"
+    if (samples, first) != (facts.samples, facts.first_key):
+        said = f"{facts.samples:,} from {facts.first_key!r} on"
+        return f"it has {samples:,} samples from {first!r} on where the manifest says {said}"
+    return None
+
+
+class Watched:
+    """A stream that says how much of it was read.
+
+    Args:
+        stream: the stream.
+        advance: called with numbers of bytes.
+        digest: what they are hashed by; None for nothing.
+    """
+
+    def __init__(self, stream: IO[bytes], advance: Callable[[int], None], digest: Any = None) -> None:
+        self._stream: Any = stream
+        self._advance = advance
+        self._digest = digest
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what was read."""
+        digest: str = self._digest.hexdigest()
+        return digest
+
+    def read(self, size: int = -1) -> bytes:
+        """As of files."""
+        data: bytes = self._stream.read(size)
+        if self._digest is not None:
+            self._digest.update(data)
+        self._advance(len(data))
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        """As of files."""
+        count: int = self._stream.readinto(buffer)
+        self._advance(count)
+        return count
+
+    def close(self) -> None:
+        """As of files."""
+        self._stream.close()
+
+    def __enter__(self) -> Watched:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class WatchedSource:
+    """A data source that says how much of it was read, and knows what the other knows.
+
+    Args:
+        source: the other.
+        advance: called with numbers of bytes.
+    """
+
+    def __init__(self, source: Any, advance: Callable[[int], None]) -> None:
+        self._source = source
+        self._advance = advance
+
+    def list_shards(self) -> list[str]:
+        """Those of the other."""
+        shards: list[str] = self._source.list_shards()
+        return shards
+
+    @property
+    def shards(self) -> Iterator[tuple[str, IO[bytes]]]:
+        """Those of the other."""
+        return ((shard, self.open_shard(shard)) for shard in self.list_shards())
+
+    def open_shard(self, shard_id: str) -> IO[bytes]:
+        """A shard of the other."""
+        return cast("IO[bytes]", Watched(self._source.open_shard(shard_id), self._advance))
+
+    def facts(self, shard_id: str) -> ShardFacts | None:
+        """What a manifest knows of a shard."""
+        ready = known(self._source, shard_id)
+        return None if ready is None else ready.facts
+
+    def schema(self, shard_id: str) -> dict[str, Any] | None:
+        """The schema record that a manifest has for a shard."""
+        ready = known(self._source, shard_id)
+        return None if ready is None else ready.record
