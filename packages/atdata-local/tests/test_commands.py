@@ -64,7 +64,7 @@ def test_groups_are_registered() -> None:
     env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     done = subprocess.run([sys.executable, "-m", "atdata_cli", "--help"], capture_output=True, text=True, env=env)
     commands = [line.split()[0] for line in done.stdout.splitlines() if "atdata-local" in line]
-    assert commands == ["diagnose", "index", "schema"]
+    assert commands == ["diagnose", "index", "local", "schema", "store"]
 
 
 def test_list(index: Index) -> None:

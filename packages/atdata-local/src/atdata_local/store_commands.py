@@ -1,0 +1,148 @@
+"""The command group ``store``: shards into a store, out of it, and whether they are right."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from atdata import Dataset, URLSource
+from atdata.sources.url import scheme_of
+
+from .s3.source import S3Source
+from .stores import DiskDataStore, S3DataStore
+from .stores.verify import Kept, WatchedSource, examine, survey
+
+store_group = typer.Typer(help="Put shards into a store on disk or in S3, and look after them.", no_args_is_help=True)
+
+Store: TypeAlias = Annotated[str, typer.Argument(help="A folder, s3://bucket, or s3://bucket/prefix.")]
+AsJSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Endpoint: TypeAlias = Annotated[
+    str | None, typer.Option(envvar="AWS_ENDPOINT_URL", help="URL of an S3-compatible service; by default AWS.")
+]
+Credentials: TypeAlias = Annotated[
+    Path | None, typer.Option(help="An .env file with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT.")
+]
+MaxCount: TypeAlias = Annotated[int | None, typer.Option(min=1, help="At most so many samples per shard.")]
+MaxSize: TypeAlias = Annotated[int | None, typer.Option(min=1, help="At most so many bytes per shard.")]
+
+
+@store_group.command("put")
+def put(
+    shards: Annotated[list[str], typer.Argument(help="Paths or URLs of shards; brace patterns stand for many.")],
+    store: Annotated[str, typer.Option("--to", help="A folder, s3://bucket, or s3://bucket/prefix.")],
+    maxcount: MaxCount = None,
+    maxsize: MaxSize = None,
+    endpoint: Endpoint = None,
+    credentials: Credentials = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Store shards: all of them or, after an error, none. Prints their URLs."""
+    there = _store(store, endpoint, credentials)
+    _copy(_source(shards, endpoint, credentials), there, maxcount, maxsize, as_json)
+
+
+@store_group.command("get")
+def get(
+    shards: Annotated[list[str], typer.Argument(help="URLs of shards, or of a folder with a manifest.")],
+    folder: Annotated[Path, typer.Option("--to", help="The folder for them.")],
+    maxcount: MaxCount = None,
+    maxsize: MaxSize = None,
+    endpoint: Endpoint = None,
+    credentials: Credentials = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Copy shards to a folder of this machine: all of them or, after an error, none. Prints their URLs."""
+    _copy(_source(shards, endpoint, credentials), DiskDataStore(folder), maxcount, maxsize, as_json)
+
+
+@store_group.command("ls")
+def ls(store: Store, endpoint: Endpoint = None, credentials: Credentials = None, as_json: AsJSON = False) -> None:
+    """List the shards of a store, and what its manifests know of them."""
+    _print(survey(_store(store, endpoint, credentials)), {}, as_json)
+
+
+@store_group.command("verify")
+def verify(store: Store, endpoint: Endpoint = None, credentials: Credentials = None, as_json: AsJSON = False) -> None:
+    """Read every shard of a store, and compare it with its manifest. Exits with 1 if one is wrong."""
+    there = _store(store, endpoint, credentials)
+    shards = survey(there)
+    with _progress(sum(shard.bytes or 0 for shard in shards)) as advance:
+        problems = {shard.url: problem for shard in shards if (problem := examine(there, shard, advance)) is not None}
+    _print(shards, problems, as_json)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _store(url: str, endpoint: str | None, credentials: Path | None) -> DiskDataStore | S3DataStore:
+    if scheme_of(url) != "s3":
+        return DiskDataStore(url)
+    bucket, _, prefix = url.partition("://")[2].partition("/")
+    return S3DataStore(credentials, bucket=bucket, prefix=prefix, endpoint_url=None if credentials else endpoint)
+
+
+def _source(urls: Sequence[str], endpoint: str | None, credentials: Path | None) -> Any:
+    """The source of what was named; folders stand for the shards that their manifests name."""
+    shards: list[str] = []
+    for url in urls:
+        folder = scheme_of(url) == "s3" and not url.endswith(".tar")
+        if folder or (not scheme_of(url) and Path(url).is_dir()):
+            shards += [shard.url for shard in survey(_store(url, endpoint, credentials)) if shard.facts is not None]
+        else:
+            shards.append(url)
+    if not shards:
+        raise typer.BadParameter(f"no manifest names a shard in {', '.join(urls)}")
+    if all(scheme_of(shard) == "s3" for shard in shards):
+        return S3Source.from_urls(shards, _access=_store(shards[0], endpoint, credentials).access)  # type: ignore[union-attr]
+    return URLSource(shards)
+
+
+def _copy(
+    source: Any, store: DiskDataStore | S3DataStore, maxcount: int | None, maxsize: int | None, as_json: bool
+) -> None:
+    with _progress(None) as advance:
+        dataset: Dataset[Any] = Dataset(WatchedSource(source, advance))
+        urls = store.write_shards(dataset, prefix="", maxcount=maxcount, maxsize=maxsize)
+    typer.echo(json.dumps(urls, indent=2) if as_json else "\n".join(urls))
+
+
+def _print(shards: Sequence[Kept], problems: dict[str, str], as_json: bool) -> None:
+    rows = [
+        {
+            "url": shard.url,
+            "bytes": shard.bytes,
+            "samples": shard.facts.samples if shard.facts else None,
+            "sha256": shard.facts.sha256 if shard.facts else None,
+            "problem": problems.get(shard.url, shard.problem),
+        }
+        for shard in shards
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        samples = "?" if row["samples"] is None else f"{row['samples']:,}"
+        problem = f"  {row['problem']}" if row["problem"] else ""
+        typer.echo(f"{row['bytes'] or 0:>15,} bytes  {samples:>12} samples  {row['url']}{problem}")
+    total = sum(shard.bytes or 0 for shard in shards)
+    wrong = sum(row["problem"] is not None for row in rows)
+    typer.echo(f"{len(rows):,} shards, {total:,} bytes, {wrong or 'no'} problem{'s'[: wrong != 1]}")
+
+
+@contextmanager
+def _progress(total: int | None) -> Generator[Callable[[int], None]]:
+    """A bar on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda count: progress.advance(task, count)
