@@ -147,21 +147,35 @@ def load_dataset(
         sample_type = index.decode_schema(entry.schema_ref) if sample_type is None else sample_type
     if split is not None and split not in groups:
         raise no_such_split(split, {name: len(shards) for name, shards in groups.items()})
+    store: Any = None if entry is None else getattr(index, "data_store", None)
     datasets = {
-        name: _dataset(shards, sample_type or _own_type(shards), entry, options)
+        name: _dataset(shards, sample_type or _own_type(shards), entry, store, options)
         for name, shards in groups.items()
         if split in (None, name)
     }
     return DatasetDict(datasets, sample_type, streaming) if split is None else datasets[split]
 
 
+def _own_source(store: Any, urls: list[str]) -> Any:
+    """The source of URLs that a store has itself, with its credentials; None if it has none, or others have them."""
+    if not hasattr(store, "source"):
+        return None
+    try:
+        return store.source(urls)
+    except ValueError:
+        return None
+
+
 def _dataset(
-    shards: list[Found], sample_type: type[ST], entry: IndexEntry | None, options: Mapping[str, Any]
+    shards: list[Found], sample_type: type[ST], entry: IndexEntry | None, store: Any, options: Mapping[str, Any]
 ) -> Dataset[ST]:
     urls = [item if isinstance(item := shard.shard, Path) else exact(item) for shard in shards]
     facts = {str(url): shard.facts for url, shard in zip(urls, shards, strict=True) if shard.facts is not None}
     digests = {url: (known.bytes, known.sha256) for url, known in facts.items()}
-    dataset = Dataset.of(sample_type, URLSource(urls, digests=digests, **options), facts)
+    source = _own_source(store, list(map(str, urls)))
+    if source is None:
+        source = URLSource(urls, digests=digests, **options)
+    dataset = Dataset.of(sample_type, source, facts)
     if entry is not None and entry.metadata is not None:
         dataset.metadata = entry.metadata
     return dataset
@@ -258,5 +272,6 @@ def _shards_of(entry: IndexEntry, index: AbstractIndex, *, local: bool, insecure
     check_trust(urls, of=f"the entry {entry.name!r}", local=local, insecure=insecure)
     store: Any = getattr(index, "data_store", None)
     # what the reader's own store makes of a URL, signed or at another address, is the reader's own word
-    readable = urls if store is None else [store.read_url(url) for url in urls]
-    return [Found(local_path(url) or url, place_of(named)) for url, named in zip(readable, urls, strict=True)]
+    if store is not None and _own_source(store, urls) is None:
+        return [Found(local_path(read) or read, place_of(url)) for url in urls for read in [store.read_url(url)]]
+    return [Found(local_path(url) or url, place_of(url)) for url in urls]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from atdata import Dataset, DictSample, Lens, URLSource
 from atdata.errors import AtdataError, SampleTypeError, UnsafeURL
 from atdata.schema import check_record, schema_of
-from atdata.shard.manifest import facts_of, read_manifest
+from atdata.shard.manifest import ShardFacts, facts_of, read_manifest
 from atdata.sources import public
 from atdata.sources.url import path_of, scheme_of
 
@@ -54,11 +55,35 @@ def shard_facts(ds: Dataset[Any]) -> dict[str, Any]:
         known = ds._facts()
     except (AtdataError, OSError):  # they are a help; reading the data will tell what is wrong with them
         known = None
-    if known is not None:
-        facts["samples"] = sum(shard.samples for shard in known)
-        facts["bytes"] = sum(shard.bytes for shard in known)
-        facts["digests"] = [shard.sha256 for shard in known]
-    return facts
+    return facts if known is None else _told(known)
+
+
+def stored_facts(store: Any, urls: Sequence[str]) -> dict[str, Any] | None:
+    """The same of shards in a store, or None if it does not tell."""
+    try:
+        known = store.shard_facts(urls) if hasattr(store, "shard_facts") else None
+    except (AtdataError, OSError):
+        return None
+    return None if known is None else _told(known)
+
+
+def forget(store: Any, urls: Sequence[str], error: BaseException) -> None:
+    """Remove shards again that could not be recorded, so that none are left that nobody would find."""
+    if not hasattr(store, "delete_shards"):
+        return
+    try:
+        store.delete_shards(urls)
+    except (AtdataError, OSError) as left:
+        error.add_note(f"its shards are stored nevertheless, at {urls[0]} and after: {left}")
+
+
+def _told(known: Sequence[ShardFacts]) -> dict[str, Any]:
+    return {
+        "shards": len(known),
+        "samples": sum(shard.samples for shard in known),
+        "bytes": sum(shard.bytes for shard in known),
+        "digests": [shard.sha256 for shard in known],
+    }
 
 
 def _manifest_schema(ds: Dataset[Any]) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from atdata.uri import is_reference
 from .catalog import ALL, COLUMNS, PAGE, Catalog, Row, choose, default_path
 from .entries import check_entry, check_limit, check_name, entry_of_cid, keep, name_in, pages
 from .entry import LocalDatasetEntry
-from .facts import data_urls, record_of_type, shard_facts
+from .facts import data_urls, forget, record_of_type, shard_facts, stored_facts
 from .schemas import LocalSchemaRecord, SchemaNamespace, find_schema, publish, record_of
 from .words import terms, words
 
@@ -151,8 +151,14 @@ class Index:
                 raise TypeError(f"without a data store insert_dataset does not take {', '.join(sorted(strange))}")
             return self.add_entry(ds, name=name, schema_ref=schema_ref, metadata=metadata, **facts)
         said = _said(ds, name, schema_ref, metadata, facts)
-        urls = self._data_store.write_shards(ds, prefix=kwargs.pop("prefix", name), **kwargs)
-        return self._record(ds, said, urls, {"samples": shard_facts(ds).get("samples")})
+        store: Any = self._data_store
+        urls: list[str] = store.write_shards(ds, prefix=kwargs.pop("prefix", name), **kwargs)
+        known = stored_facts(store, urls) or {"samples": shard_facts(ds).get("samples")}
+        try:
+            return self._record(ds, said, urls, known)
+        except BaseException as error:
+            forget(store, urls, error)
+            raise
 
     def _record(
         self, ds: Dataset[Any], said: dict[str, Any], urls: list[str], known: dict[str, Any]
