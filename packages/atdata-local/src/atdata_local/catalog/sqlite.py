@@ -285,7 +285,8 @@ class SQLiteCatalog:
         return db
 
     def _options(self) -> str:
-        if os.access(self._path, os.W_OK) or not self._path.exists():
+        # in this order: a file that another process makes meanwhile is one that may be written
+        if not self._path.exists() or os.access(self._path, os.W_OK):
             return "mode=rwc"
         # readers of a log need to write beside it; without a log the file is all there is
         folder, log = self._path.parent, self._path.with_name(f"{self._path.name}-wal")
