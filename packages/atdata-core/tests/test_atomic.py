@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from atdata.atomic import Staging, locked, replace_file
 from atdata.errors import ShardExists
-from atdata.shard.atomic import Staging, locked, replace_file
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -160,7 +160,7 @@ RACE = """
     import os, sys
     from pathlib import Path
     from atdata.errors import ShardExists
-    from atdata.shard.atomic import Staging
+    from atdata.atomic import Staging
 
     folder, me, overwrite = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "overwrite"
     staging = Staging(folder)
@@ -207,7 +207,7 @@ def test_racing_publishers_that_overwrite_leave_a_whole_file_of_one_of_them(star
 WRITER = """
     import sys
     from pathlib import Path
-    from atdata.shard.atomic import Staging
+    from atdata.atomic import Staging
 
     staging = Staging(Path(sys.argv[1]))
     with open(staging.create("a.tar"), "wb") as file:
@@ -277,7 +277,7 @@ def test_writers_that_begin_and_end_at_the_same_time_do_not_disturb_each_other(s
     working = """
         import os, sys
         from pathlib import Path
-        from atdata.shard.atomic import Staging
+        from atdata.atomic import Staging
 
         print("ready", flush=True)
         sys.stdin.readline()
@@ -300,7 +300,7 @@ def test_a_lock_excludes_other_processes_and_leaves_no_file(start: Start, tmp_pa
     counting = """
         import sys
         from pathlib import Path
-        from atdata.shard.atomic import locked
+        from atdata.atomic import locked
 
         folder = Path(sys.argv[1])
         print("ready", flush=True)
@@ -342,7 +342,7 @@ def test_a_lock_excludes_other_threads(tmp_path: Path) -> None:
 HOLDER = """
     import sys
     from pathlib import Path
-    from atdata.shard.atomic import locked
+    from atdata.atomic import locked
 
     with locked(Path(sys.argv[1])):
         print("ready", flush=True)
@@ -398,7 +398,7 @@ def test_readers_never_see_half_a_file(start: Start, tmp_path: Path) -> None:
     replacing = """
         import sys
         from pathlib import Path
-        from atdata.shard.atomic import replace_file
+        from atdata.atomic import replace_file
 
         path = Path(sys.argv[1])
         print("ready", flush=True)
@@ -424,7 +424,7 @@ def test_a_half_written_replacement_of_a_killed_process_does_no_harm(start: Star
     dying = """
         import os, sys
         from pathlib import Path
-        from atdata.shard import atomic
+        from atdata import atomic
 
         os.replace = lambda *_: os.kill(os.getpid(), 9)
         atomic.replace_file(Path(sys.argv[1]), b"never seen")

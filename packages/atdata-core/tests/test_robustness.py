@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 import atdata
+from atdata.atomic import Staging
 from atdata.errors import ShardCorrupted, ShardUnreadable
 from atdata.shard import writer as shard_writer
-from atdata.shard.atomic import Staging
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="uses descriptors and fork as POSIX has them")
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import atdata
 from atdata import Dataset, DictSample, ShardWriter, write_samples
 from atdata.errors import EmptyDataset, ManifestError, SampleTypeError, ShardExists
-from atdata.shard.keys import new_key
+from atdata.keys import new_key
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="needs fork, signals and limits")
 
@@ -665,7 +665,7 @@ def _some_keys(_):
 
 
 def test_default_keys_of_two_processes_differ():
-    script = "from atdata.shard.keys import new_key; print(*[new_key() for _ in range(100)])"
+    script = "from atdata.keys import new_key; print(*[new_key() for _ in range(100)])"
     first, second = (finished(process).split() for process in [python(script), python(script)])
     assert len({*first, *second}) == 200
 

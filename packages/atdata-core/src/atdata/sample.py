@@ -13,8 +13,8 @@ import numpy as np
 from ._rebuild import calling_post_init, made_by_dataclass, move_class_cell, with_base
 from .errors import SampleTypeError
 from .fields import Plan, keep_local_hints, make_plan
+from .keys import new_key
 from .shard.array import Buffer
-from .shard.keys import new_key
 from .shard.payload import bin_parts, map_head, pack_value, unpack_map
 
 T = TypeVar("T")

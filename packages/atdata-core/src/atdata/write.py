@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
+from .atomic import Staging, exists
 from .dataset import Dataset
 from .errors import EmptyDataset, SampleTypeError, SchemaError
+from .keys import new_key
 from .naming import ShardNames
 from .progress import Progress, counted
 from .sample import DictSample, PackableSample, plan_of
 from .schema import schema_cid, schema_of
 from .shard.array import Buffer
-from .shard.atomic import Staging, exists
-from .shard.keys import new_key
 from .shard.manifest import manifest_lock, merge_into_manifest, own_manifest
 from .shard.reader import SUFFIX, group_of
 from .shard.sidecar import sidecar_name

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from atdata.atomic import locked
 from atdata.errors import AtdataError, ShardNotFound
-from atdata.shard.atomic import locked
 
 from . import servers
 from .s3.access import S3Access

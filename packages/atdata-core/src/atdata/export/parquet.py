@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._extras import import_extra
+from ..atomic import Staging, locked
 from ..batch import SampleBatch
 from ..errors import AtdataError, SampleTypeError, ShardIsDirectory
 from ..fields import found
 from ..progress import Progress, counted
 from ..sample import DictSample, PackableSample, plan_of
-from ..shard.atomic import Staging, locked
 from ..sources.url import scheme_of
 from .arrow import Schema, Table, batch_table, empty_schema, fitted_table, rows_table, wider_schema
 

@@ -17,8 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..atomic import locked, replace_file
 from ..errors import ManifestError
-from .atomic import locked, replace_file
 
 NAME = "manifest.json"
 _FORMAT = "atdata-manifest"

@@ -10,8 +10,8 @@ from array import array
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 
+from ..atomic import Staging
 from .array import Buffer
-from .atomic import Staging
 from .manifest import ShardFacts
 from .reader import SUFFIX
 from .sidecar import sidecar_bytes, sidecar_name

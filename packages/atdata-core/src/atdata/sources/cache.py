@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..atomic import PREFIX, Staging, locked
 from ..errors import AtdataError, ShardUnreadable
-from ..shard.atomic import PREFIX, Staging, locked
 from . import public
 from .download import Digest, Version
 

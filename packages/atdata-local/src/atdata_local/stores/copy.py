@@ -12,9 +12,9 @@ from atdata import Dataset, DictSample, PackableSample
 from atdata.decode import Piece, samples
 from atdata.epoch import Epoch
 from atdata.errors import EmptyDataset
+from atdata.keys import new_key
 from atdata.sample import plan_of
 from atdata.shard.array import Buffer
-from atdata.shard.keys import new_key
 from atdata.shard.manifest import ShardFacts, read_manifest
 from atdata.shard.reader import SUFFIX
 from atdata.shard.tar import BLOCK, END_OF_ARCHIVE, header

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from atdata import Dataset, URLSource
-from atdata.shard.atomic import Staging
+from atdata.atomic import Staging
 from atdata.shard.manifest import Manifest, ShardFacts, manifest_lock, merge_into_manifest, own_manifest, read_manifest
 from atdata.shard.sidecar import read_sidecar, sidecar_name
 from atdata.sources.download import Digest

@@ -13,7 +13,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
-from ..errors import ShardExists
+from .errors import ShardExists
 
 PREFIX = ".atdata-tmp-"
 _LOCK = "lock"
