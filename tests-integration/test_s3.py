@@ -16,6 +16,7 @@ import botocore.auth
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from s3_reader import count
 
 import atdata
 from atdata.errors import ShardCorrupted, ShardNotFound, ShardPermissionError, ShardUnreadable
@@ -126,17 +127,13 @@ def test_an_object_that_changes_while_it_is_read_is_an_error(store: S3DataStore)
             stream.read()
 
 
-def _count(source: Any, sender: Any) -> None:
-    sender.send(sum(1 for _ in atdata.Dataset[Row](source)))
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_other_processes_read_with_clients_of_their_own(store: S3DataStore, stored: list[str], method: str) -> None:
     source = store.source(stored)
     assert source.open_shard(stored[0]).read(1)  # this process has a client
     context: Any = multiprocessing.get_context(method)
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_count, args=(source, sender))
+    process = context.Process(target=count, args=(source, sender))
     process.start()
     assert receiver.poll(60)
     assert receiver.recv() == 100
