@@ -214,8 +214,9 @@ def own_manifest(folder: Path) -> Manifest:
     Raises:
         ManifestError: the folder has a ``manifest.json`` that is not ours, or is damaged.
     """
+    there = (folder / NAME).exists()  # before reading: another writer may make one meanwhile, and that is ours
     manifest = read_manifest(folder)
-    if manifest is None and (folder / NAME).exists():
+    if manifest is None and there:
         raise ManifestError(
             f"{folder / NAME} is not an atdata manifest and would be overwritten; write to another folder"
         )
