@@ -15,6 +15,7 @@ import pytest
 
 import atdata
 from atdata import Dataset, URLSource
+from atdata.atomic import PREFIX, Staging
 from atdata.errors import ShardCorrupted, ShardUnreadable
 from atdata.sources import cache
 
@@ -346,10 +347,25 @@ def start(script, *arguments):
 def test_processes_share_a_cache_that_is_too_small_for_all(server, folder):
     fill(server, 6)
     readers = [start(READER, server.url, folder, 4 * SIZE, 4) for _ in range(3)]
-    for reader in readers:
-        output, _ = reader.communicate(timeout=60)
-        assert output == "good\n", output
+    outputs = [reader.communicate(timeout=60)[0] for reader in readers]
+    assert outputs == ["good\n"] * 3
     assert sum((folder / name).stat().st_size for name in kept(folder)) <= 4 * SIZE
+
+
+def test_a_download_that_ends_while_its_folder_is_listed_is_no_fault(server, folder, monkeypatch):
+    fill(server, 2)
+    read(server, folder, "/0.tar")
+    other = Staging(folder)
+    listdir = os.listdir
+
+    def ended(path):
+        if path.name.startswith(PREFIX):
+            other.discard()
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", ended)
+    assert read(server, folder, "/1.tar") == server.files["/1.tar"]
+    assert len(kept(folder)) == 2
 
 
 @posix

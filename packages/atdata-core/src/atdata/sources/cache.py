@@ -165,8 +165,12 @@ class ShardCache:
 
     def _files(self) -> Generator[tuple[Path, os.stat_result]]:
         """The cache's own files, those that are being downloaded too."""
-        for path in [*self.folder.glob("atdata-*.tar"), *self.folder.glob(f"{PREFIX}*/atdata-*.tar")]:
-            if _NAME.fullmatch(path.name):
+        for folder in (self.folder, *self.folder.glob(f"{PREFIX}*")):
+            try:
+                names = os.listdir(folder)
+            except OSError:  # a download that has ended meanwhile
+                continue
+            for path in (folder / name for name in names if _NAME.fullmatch(name)):
                 with contextlib.suppress(OSError):  # gone meanwhile
                     status = path.lstat()
                     if stat.S_ISREG(status.st_mode):
