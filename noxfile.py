@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -93,23 +94,73 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def dist(session: nox.Session) -> None:
-    """Build sdists, wheels from the sdists, and check them; try the core alone, then all together."""
+    """Build sdists, wheels from the sdists, twice alike; check them; try each alone, then all together."""
     files = build(session)
-    wheels = [file for file in files if file.suffix == ".whl"]
+    contents = {file.name: file.read_bytes() for file in files}
+    assert {file.name: file.read_bytes() for file in build(session)} == contents, "two builds differ"
+    wheels = {file.name.split("-")[0].replace("_", "-"): file for file in files if file.suffix == ".whl"}
     assert len(files) == 2 * len(wheels) == 2 * (len(IMPORT_NAMES) + 1), files
-    for wheel in wheels:
-        check_contents(wheel)
+    for file in files:
+        check_contents(file)
 
-    (core,) = (str(wheel) for wheel in wheels if wheel.name.startswith("atdata_core-"))
-    install(session, core)
+    install(session, str(wheels["atdata-core"]))
     session.run("python", "-c", CORE_ALONE)
     example = ROOT / "docs" / "examples" / "core_only.py"
     with session.chdir(session.create_tmp()):
         session.run("python", "-W", "error", str(example))
 
-    install(session, *map(str, wheels))
+    alone = Path(session.create_tmp(), "alone").resolve()
+    python = str(alone / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+    for name, package in IMPORT_NAMES.items():
+        for resolution in ("highest", "lowest-direct"):
+            session.run("uv", "venv", "--quiet", "--clear", str(alone))
+            what = sorted({str(wheels[name]), str(wheels["atdata-core"])})
+            session.run("uv", "pip", "install", "--quiet", "--python", python, "--resolution", resolution, *what)
+            session.run(python, "-c", f"import {package}, atdata; print({package}.__version__)", external=True)
+
+    install(session, *map(str, wheels.values()))
     session.run("atdata", "--version")
     session.run("atdata", "plugins")
+
+
+@nox.session
+def compat(session: nox.Session) -> None:
+    """Test the other packages with the newest release of the core's previous minor version."""
+    listed = subprocess.run(
+        ["git", "tag", "--list", "atdata-core-v*"], capture_output=True, text=True, check=True
+    ).stdout
+    releases = [tuple(map(int, tag.rpartition("-v")[2].split("."))) for tag in listed.split()]
+    older = sorted(release for release in releases if release[:2] < max(releases)[:2])
+    if not older:
+        session.log(f"the core has no two minor releases yet, but {releases}: nothing to try the others with")
+        return
+    tag = f"atdata-core-v{'.'.join(map(str, older[-1]))}"
+    core = f"atdata-core @ git+{ROOT.as_uri()}@{tag}#subdirectory=packages/atdata-core"
+    others = [name for name in IMPORT_NAMES if name != "atdata-core"]
+    install(session, core, *(f"./packages/{name}" for name in others), "--no-sources", "--group", "test")
+    install(session, "boto3", "redis-om")
+    session.run("pytest", "-n", "auto", *(f"packages/{name}" for name in others), *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build into dist/ what a tag such as atdata-core-v1.2.3 releases."""
+    (tag,) = session.posargs
+    name, version = tag.rsplit("-v", 1)
+    changelog = ROOT / ("CHANGELOG.md" if name == "atdata" else f"packages/{name}/CHANGELOG.md")
+    if name != "atdata" and f"## {version}" not in changelog.read_text(encoding="utf-8"):
+        session.error(f"{changelog} has no section '## {version}'; name the unreleased one so before tagging")
+    out = ROOT / "dist"
+    shutil.rmtree(out, ignore_errors=True)
+    for file in build(session):
+        if file.name.split("-")[0].replace("_", "-") == name:
+            found = file.name.removesuffix(".tar.gz").split("-")[1]
+            if found != version:
+                session.error(f"{file.name} is not of version {version}: is {tag} the tag of this commit?")
+            out.mkdir(exist_ok=True)
+            shutil.copy2(file, out)
+    if not out.exists():
+        session.error(f"{tag} names no distribution; there are atdata and {', '.join(IMPORT_NAMES)}")
 
 
 CORE_ALONE = """
@@ -126,15 +177,26 @@ assert not (found := [name for name in late if name in sys.modules]), f"imported
 """
 
 
-def check_contents(wheel: Path) -> None:
-    """A wheel holds its import package, typed and licensed, and nothing else."""
-    names = zipfile.ZipFile(wheel).namelist()
-    (metadata,) = {top for name in names if (top := name.split("/")[0]).endswith(".dist-info")}
-    package = IMPORT_NAMES.get(wheel.name.split("-")[0].replace("_", "-"))  # the distribution "atdata" has none
-    assert f"{metadata}/licenses/LICENSE" in names, f"{wheel.name}: no license"
-    assert package is None or f"{package}/py.typed" in names, f"{wheel.name}: no py.typed"
-    strangers = [name for name in names if name.split("/")[0] not in (metadata, package)]
-    assert not strangers, f"{wheel.name}: {strangers} do not belong there"
+def check_contents(file: Path) -> None:
+    """A distribution holds its import package, typed and licensed, and nothing else: no tests, no tools."""
+    name = file.name.split("-")[0].replace("_", "-")
+    package = IMPORT_NAMES.get(name)  # the distribution "atdata" has none
+    if file.suffix == ".whl":
+        names = zipfile.ZipFile(file).namelist()
+        (metadata,) = {top for name in names if (top := name.split("/")[0]).endswith(".dist-info")}
+        licenses, source, allowed = f"{metadata}/licenses/LICENSE", "", {metadata, package}
+    else:
+        with tarfile.open(file) as sdist:
+            names = [name.partition("/")[2] for name in sdist.getnames()]
+        licenses, source = "LICENSE", "src/"
+        allowed = {"src", "LICENSE", "PKG-INFO", "README.md", "CHANGELOG.md", "pyproject.toml", ".gitignore"}
+    assert licenses in names, f"{file.name}: no license"
+    if package is not None:
+        assert f"{source}{package}/py.typed" in names, f"{file.name}: no py.typed"
+    if package == "atdata_atmosphere":
+        assert any(name.endswith("ac/foundation/dataset/record.json") for name in names), f"{file.name}: no lexicons"
+    strangers = [name for name in names if name.split("/")[0] not in allowed]
+    assert not strangers, f"{file.name}: {strangers} do not belong there"
 
 
 @nox.session
