@@ -240,7 +240,7 @@ def docs(session: nox.Session) -> None:
     install(session, *WORKSPACE, "-r", EXAMPLES, "--group", "test", "--group", "recipes", "--group", "site")
     session.run("pytest", "-n", "auto", "docs", *session.posargs)
     # They warn of a major version that the dependency group keeps out.
-    quiet = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "1"}
+    quiet = {"DISABLE_MKDOCS_2_WARNING": "true"}
     session.run("mkdocs", "build", "--strict", "--quiet", env=quiet)
 
 

@@ -1,0 +1,41 @@
+"""Pages that the site makes: the reference of every public name, of the lexicons and of the commands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import mkdocs_gen_files
+
+# Where people look for what. A module stands for its public names.
+REFERENCE = {
+    "samples": ("Samples and batches", "atdata", ["packable", "PackableSample", "DictSample", "SampleBatch"]),
+    "datasets": (
+        "Datasets",
+        "atdata",
+        ["Dataset", "DatasetDict", "SampleStream", "load_dataset", "write_samples", "ShardWriter"],
+    ),
+    "lenses": ("Lenses", "atdata", ["lens", "Lens", "LensNetwork"]),
+    "sources": ("Sources", "atdata", ["URLSource", "S3Source"]),
+    "protocols": (
+        "Protocols",
+        "atdata",
+        ["Packable", "IndexEntry", "AbstractIndex", "AbstractDataStore", "DataSource"],
+    ),
+    "schema": ("Schemas", "atdata.schema", []),
+    "uri": ("References", "atdata.uri", []),
+    "cid": ("Content identifiers", "atdata.cid", []),
+    "errors": ("Errors", "atdata.errors", []),
+    "plugins": ("Plugins", "atdata.plugins", []),
+    "testing": ("Testing", "atdata.testing", []),
+    "local": ("atdata.local", "atdata_local", []),
+    "atmosphere": ("atdata.atmosphere", "atdata_atmosphere", []),
+}
+
+sys.path.append(str(Path(__file__).parents[1]))
+from test_public_api import public_names  # noqa: E402
+
+for page, (title, module, names) in REFERENCE.items():
+    names = names or public_names(module)
+    with mkdocs_gen_files.open(f"reference/{page}.md", "w") as file:
+        file.write(f"# {title}\n\n" + "".join(f"::: {module}.{name}\n\n" for name in names))
