@@ -245,6 +245,17 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def browse(session: nox.Session) -> None:
+    """Open every page of the site in Chromium, narrow and wide, light and dark; pictures are left in its tmp."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        session.skip("Chromium is not installed (on Debian: apt-get install chromium)")
+    install(session, *WORKSPACE, "--group", "test", "--group", "site", "playwright")
+    session.run("mkdocs", "build", "--strict", "--quiet", env={"DISABLE_MKDOCS_2_WARNING": "true"})
+    session.run("python", "docs/site/browse.py", "site", str(Path(session.create_tmp(), "pages")), chromium)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Read many more random and damaged shards, schemas and references than the tests do: 50 times, or as you say."""
     install(session, *WORKSPACE, "--group", "test")
