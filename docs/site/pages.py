@@ -32,10 +32,14 @@ REFERENCE = {
     "atmosphere": ("atdata.atmosphere", "atdata_atmosphere", []),
 }
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+import lexicons  # noqa: E402
 from test_public_api import public_names  # noqa: E402
 
 for page, (title, module, names) in REFERENCE.items():
     names = names or public_names(module)
     with mkdocs_gen_files.open(f"reference/{page}.md", "w") as file:
         file.write(f"# {title}\n\n" + "".join(f"::: {module}.{name}\n\n" for name in names))
+
+with mkdocs_gen_files.open("reference/lexicons.md", "w") as file:
+    file.write(lexicons.page())
