@@ -124,7 +124,9 @@ if not TYPE_CHECKING:  # checkers know the names above and should report any oth
 
             value = version("atdata-core")
         else:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            # with these, Python asks whether something like it was meant
+            this = import_module(__name__)
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=this)
         globals()[name] = value
         return value
 

@@ -46,7 +46,7 @@ def connector(url: str, scheme: str) -> tuple[Connect | None, str]:
     except ImportError:
         if scheme not in _LIBRARIES:
             return None, ""
-        return None, f"; or run: pip install 'atdata-core[fsspec]' {_LIBRARIES[scheme]}"
+        return None, f"; fsspec reads it: pip install 'atdata-core[fsspec]' {_LIBRARIES[scheme]}"
     try:
         kind = fsspec.get_filesystem_class(scheme)
     except ValueError:  # not one that it knows
