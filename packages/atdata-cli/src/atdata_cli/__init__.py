@@ -17,7 +17,13 @@ else:
 
 
 def main() -> None:
-    """Run the command line of this process. Always ends in `SystemExit`."""
-    from atdata_cli.app import app
+    """Run the command line of this process. Always ends in `SystemExit`; `atdata_cli.process` lists the exit codes."""
+    try:
+        from atdata_cli.process import prepare
 
-    app(prog_name="atdata")
+        prepare()
+        from atdata_cli.app import app
+
+        app(prog_name="atdata")
+    except KeyboardInterrupt:  # while modules are imported; later the root command sees to it
+        raise SystemExit(130) from None

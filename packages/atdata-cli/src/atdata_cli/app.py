@@ -1,4 +1,4 @@
-"""The root of the ``atdata`` command: its own commands, and the groups that other distributions add."""
+"""The root of the ``atdata`` command: its commands, the options that all of them have, and what becomes of errors."""
 
 from __future__ import annotations
 
@@ -8,64 +8,81 @@ import typer
 from typer.core import TyperGroup
 
 from atdata import plugins
-from atdata.errors import AtdataError
-from atdata_cli.listing import COMMAND, installed_releases, list_plugins, load_command_group, print_error
+from atdata_cli import process
+from atdata_cli.commands import ADDED, LOOKING, MAKING, OWN, SHARING, THIS_COMMAND, own, registered
+from atdata_cli.output import print_error, settings
 
-
-class _PluginGroup(TyperGroup):
-    """Stands for a registered command group, which it imports only when the group is used.
-
-    Contexts are `Any` here and below: Typer does not export the class that these methods have to accept.
-    """
-
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        try:
-            registered = load_command_group(str(self.name))
-        except AtdataError:
-            if extra.get("resilient_parsing"):  # A shell asks for completions: there are none.
-                return super().make_context(info_name, [], parent, **extra)
-            raise
-        host = typer.Typer(rich_markup_mode=None)
-        host.add_typer(registered, name=self.name)
-        group: Any = typer.main.get_group(host).get_command(parent, str(self.name))
-        return group.make_context(info_name, args, parent, **extra)
+_SHARED = ("--quiet", "--verbose", "--debug")
 
 
 class _RootGroup(TyperGroup):
-    """Lists the registered command groups beside its own commands, and prints atdata's errors as one line."""
+    """Has its own commands and the registered groups, all imported when they are used; prints errors as one line."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        settings.__init__()  # type: ignore[misc]  # those of an earlier command in this process are gone
+        return super().make_context(info_name, args, parent, **extra)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        own = super().list_commands(ctx)
-        registered = {plugin.name for plugin in plugins.plugins("atdata.commands")}
-        return [*own, *sorted(registered.difference(own))]
+        groups = {plugin.name for plugin in plugins.plugins("atdata.commands")}
+        return [*OWN, *sorted(groups.difference(OWN))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        command = super().get_command(ctx, cmd_name)
-        if command is not None:
-            return command
-        claims = [plugin for plugin in plugins.plugins("atdata.commands") if plugin.name == cmd_name]
-        if not claims:
-            return None
-        providers = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in claims)
-        summary = f"Added by {providers}." if len(claims) == 1 else f"Unusable: claimed by {providers}."
-        return _PluginGroup(name=cmd_name, short_help=summary)
+        shared = [param for param in self.params if not set(_SHARED).isdisjoint(param.opts)]
+        return own(cmd_name, shared) or registered(cmd_name, shared)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in OWN:  # perhaps misspelt: Typer looks for the like among these
+            self.commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        width = max(map(len, found))
+        for section in (LOOKING, MAKING, SHARING, THIS_COMMAND, ADDED):
+            rows = [
+                (name.ljust(width), command.get_short_help_str(formatter.width - width - 6))
+                for name, command in found.items()
+                if command.section == section
+            ]
+            if rows:
+                with formatter.section(section):
+                    formatter.write_dl(rows)
 
     def invoke(self, ctx: Any) -> Any:
+        process.show_logs()
         try:
             return super().invoke(ctx)
-        except AtdataError as error:
-            if ctx.params["debug"]:
+        except BrokenPipeError as error:
+            process.leave_unread()
+            raise typer.Exit(process.UNREAD) from error
+        except Exception as error:
+            # Typer itself ends the program for what has an exit code, and for these two
+            if settings.debug or isinstance(error, typer.Abort | EOFError) or hasattr(error, "exit_code"):
                 raise
-            print_error(error)
+            print_error(process.explain(error))
             raise typer.Exit(1) from error
 
 
 def _print_versions(wanted: bool) -> None:
     if not wanted:
         return
+    from atdata_cli.listing import installed_releases
+
     for distribution, version in installed_releases():
         typer.echo(f"{distribution} {version}")
     raise typer.Exit
+
+
+def _be_quiet(wanted: bool) -> None:
+    settings.quiet = settings.quiet or wanted
+
+
+def _be_verbose(wanted: bool) -> None:
+    settings.verbose = settings.verbose or wanted
+
+
+def _debug(wanted: bool) -> None:
+    settings.debug = settings.debug or wanted
 
 
 # Plain help texts: boxes and colours would follow the output into files and pipes, and Rich takes long to import.
@@ -73,6 +90,7 @@ app = typer.Typer(
     cls=_RootGroup,
     name="atdata",
     help="Work with distributed, typed datasets.",
+    epilog="The options -q, -v and --debug may stand before or behind the command. 'atdata COMMAND --help' tells more.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -90,11 +108,25 @@ def root(
             help="Print the version of every installed atdata distribution.",
         ),
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            *("-q", "--quiet"),
+            callback=_be_quiet,
+            is_eager=True,
+            expose_value=False,
+            help="Print only results and errors.",
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("-v", "--verbose", callback=_be_verbose, is_eager=True, expose_value=False, help="Print more."),
+    ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Print the traceback of an error; goes before the command.")
+        bool,
+        typer.Option(
+            "--debug", callback=_debug, is_eager=True, expose_value=False, help="Print the traceback of an error."
+        ),
     ] = False,
 ) -> None:
     """Options that come before the name of a command."""
-
-
-app.command(COMMAND)(list_plugins)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, TypeAlias
@@ -11,11 +9,12 @@ from typing import Annotated, Final, Literal, TypeAlias
 import typer
 
 from atdata import plugins
+from atdata_cli.commands import OWN, load_group
+from atdata_cli.output import examples, print_error, print_json, print_table, say
 
 DISTRIBUTIONS: Final = ("atdata", "atdata-atmosphere", "atdata-cli", "atdata-core", "atdata-local")
 
-# The command that a group of the same name in `atdata.commands` would never be reached under.
-COMMAND: Final = "plugins"
+app = typer.Typer(rich_markup_mode=None)
 
 Status: TypeAlias = Literal["not loaded", "ok", "broken", "conflict"]
 
@@ -46,24 +45,6 @@ def installed_releases() -> list[tuple[str, str]]:
     return sorted(releases.items())
 
 
-def load_command_group(name: str) -> typer.Typer:
-    """The command group that is registered as `name`.
-
-    Raises:
-        PluginError: there is none, several distributions claim the name, or what is registered cannot be used.
-    """
-    group = plugins.get("atdata.commands", name)
-    if not isinstance(group, typer.Typer):
-        (plugin,) = (plugin for plugin in plugins.plugins("atdata.commands") if plugin.name == name)
-        raise plugins.PluginBroken(f"{name!r} in atdata.commands is not a typer.Typer in {plugin}: {group!r}")
-    return group
-
-
-def print_error(message: object) -> None:
-    """Print one line to the standard error, whatever line breaks the message has."""
-    typer.echo(f"atdata: {' '.join(str(message).split())}", err=True)
-
-
 def examine(*, load: bool) -> list[Row]:
     """Every registered plugin. With `load` each is imported, or else it is "not loaded" unless its name conflicts."""
     found = plugins.plugins()
@@ -72,12 +53,14 @@ def examine(*, load: bool) -> list[Row]:
     for plugin in found:
         status: Status = "not loaded"
         error: str | None = None
-        if (plugin.group, plugin.name) == ("atdata.commands", COMMAND):
-            status, error = "conflict", f"{COMMAND!r} in atdata.commands is the name of a command of atdata-cli itself"
+        if plugin.group == "atdata.commands" and plugin.name in OWN:
+            # the group of that name would never be reached
+            claim = f"{plugin.name!r} in atdata.commands, of {plugin.distribution} {plugin.version},"
+            status, error = "conflict", f"{claim} is the name of a command of atdata-cli itself"
         elif load or claims[plugin.group, plugin.name] > 1:
             try:
                 if plugin.group == "atdata.commands":
-                    load_command_group(plugin.name)
+                    load_group(plugin.name)
                 else:
                     plugins.get(plugin.group, plugin.name)
                 status = "ok"
@@ -89,6 +72,7 @@ def examine(*, load: bool) -> list[Row]:
     return rows
 
 
+@app.command("plugins", epilog=examples("atdata plugins --check", "atdata plugins --json"))
 def list_plugins(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
     check: Annotated[
@@ -98,29 +82,26 @@ def list_plugins(
     """List what the installed distributions add to atdata."""
     rows = examine(load=check)
     if as_json:
-        typer.echo(json.dumps([vars(row) for row in rows], indent=2))
+        print_json([vars(row) for row in rows])
     elif rows:
         _print_table(rows)
         for message in dict.fromkeys(row.error for row in rows if row.error):
             print_error(message)
     else:
-        typer.echo("No installed distribution adds a plugin to atdata.")
+        say("No installed distribution adds a plugin to atdata.")
     if check and any(row.status != "ok" for row in rows):
         raise typer.Exit(1)
 
 
 def _print_table(rows: list[Row]) -> None:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("group", "name", "object", "distribution", "version", "status"):
-        table.add_column(column, overflow="fold")
     styles: dict[Status, str] = {"ok": "green", "broken": "red", "conflict": "red", "not loaded": "dim"}
-    for row in rows:
-        cells = (row.group, row.name, row.object, row.distribution, row.version)
-        table.add_row(*map(Text, cells), Text(row.status, styles[row.status]))
-    # A file or a pipe has no width: there each plugin takes one line, whatever its length.
-    console = Console() if sys.stdout.isatty() else Console(force_terminal=False, width=100_000)
-    console.print(table)
+    columns = ("group", "name", "object", "distribution", "version", "status")
+    print_table(
+        columns,
+        [
+            (row.group, row.name, row.object, row.distribution, row.version, Text(row.status, styles[row.status]))
+            for row in rows
+        ],
+    )

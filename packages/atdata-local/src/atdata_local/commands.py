@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -13,6 +12,7 @@ import typer
 from atdata.schema import diff
 from atdata.schema.stubs import import_path, write_stub
 from atdata.uri import is_reference
+from atdata_cli.output import examples, note, print_json, print_table, say
 
 from .diagnose import diagnose
 from .entry import LocalDatasetEntry
@@ -33,7 +33,7 @@ Name: TypeAlias = Annotated[str, typer.Argument(help="Name of a dataset.")]
 Reference: TypeAlias = Annotated[str, typer.Argument(help="Name, Name@version, or the whole reference of a schema.")]
 
 
-@index_group.command("list")
+@index_group.command("list", epilog=examples("atdata index list --prefix mnist", "atdata index list --json"))
 def list_datasets(
     prefix: Annotated[str, typer.Option(help="Only names that begin so.")] = "",
     limit: Limit = 100,
@@ -45,7 +45,10 @@ def list_datasets(
     _print_entries(Index(where).list_datasets(limit, cursor, prefix), limit, as_json)
 
 
-@index_group.command("search")
+@index_group.command(
+    "search",
+    epilog=examples("atdata index search handwritten dig", "atdata index search --tag small --schema Digit@1.0.0"),
+)
 def search(
     text: Annotated[list[str] | None, typer.Argument(help="Words, or beginnings of words.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag that datasets must have; may be repeated.")] = None,
@@ -60,7 +63,7 @@ def search(
     _print_entries(found, limit, as_json)
 
 
-@index_group.command("show")
+@index_group.command("show", epilog=examples("atdata index show digits", "atdata index show digits --versions --json"))
 def show(
     name: Name,
     versions: Annotated[bool, typer.Option("--versions", help="All entries that the name has had.")] = False,
@@ -73,12 +76,12 @@ def show(
     if versions:
         _print_entries(index.versions(entry.name), None, as_json)
     elif as_json:
-        _print_json(entry.as_dict())
+        print_json(entry.as_dict())
     else:
-        _print_table(("", ""), [(key, _shown(value)) for key, value in entry.as_dict().items() if value is not None])
+        print_table(("", ""), [(key, _shown(value)) for key, value in entry.as_dict().items() if value is not None])
 
 
-@index_group.command("rm")
+@index_group.command("rm", epilog=examples("atdata index rm digits", "atdata index rm digits --yes"))
 def remove(
     name: Name,
     cid: Annotated[str | None, typer.Option(help="Only the entry with this CID.")] = None,
@@ -94,12 +97,12 @@ def remove(
         typer.confirm(f"Remove {what} from {index.url}?", abort=True, err=True)
     index.delete_entry(name, cid=cid)
     if as_json:
-        _print_json({"removed": name, "cid": cid})
+        print_json({"removed": name, "cid": cid})
     else:
-        typer.echo(f"Removed {what}.")
+        say(f"Removed {what}.")
 
 
-@index_group.command("rename")
+@index_group.command("rename", epilog=examples("atdata index rename digits handwritten-digits"))
 def rename(
     name: Name,
     to: Annotated[str, typer.Argument(help="Its new name.")],
@@ -109,49 +112,51 @@ def rename(
     """Give a dataset another name."""
     entry = Index(where).rename(name, to)
     if as_json:
-        _print_json(entry.as_dict())
+        print_json(entry.as_dict())
     else:
-        typer.echo(f"{name!r} is now {entry.name!r}.")
+        say(f"{name!r} is now {entry.name!r}.")
 
 
-@schema_group.command("list")
+@schema_group.command("list", epilog=examples("atdata schema list", "atdata schema list --json"))
 def list_schemas(where: Where = None, as_json: AsJSON = False) -> None:
     """List schemas by name and version."""
     records = list(Index(where).schemas)
     if as_json:
-        _print_json([record.to_dict() for record in records])
+        print_json([record.to_dict() for record in records])
     else:
         rows = [(r.name, r.version, ", ".join(f.name for f in r.fields), _first_line(r.description)) for r in records]
-        _print_table(("name", "version", "fields", "description"), rows)
+        print_table(("name", "version", "fields", "description"), rows)
 
 
-@schema_group.command("show")
+@schema_group.command("show", epilog=examples("atdata schema show Digit", "atdata schema show Digit@1.0.0 --json"))
 def show_schema(ref: Reference, where: Where = None, as_json: AsJSON = False) -> None:
     """Show a schema."""
     index = Index(where)
     record = index.get_schema_record(_reference(ref))
     if as_json:
-        _print_json(record.to_dict())
+        print_json(record.to_dict())
         return
-    typer.echo(f"{record.ref}\n{record.cid}, published {record.created_at:%Y-%m-%d %H:%M} UTC")
+    say(f"{record.ref}\n{record.cid}, published {record.created_at:%Y-%m-%d %H:%M} UTC")
     if record.description:
-        typer.echo(record.description)
-    typer.echo(repr(index.decode_schema(record.ref)))
+        say(record.description)
+    say(repr(index.decode_schema(record.ref)))
 
 
-@schema_group.command("diff")
+@schema_group.command("diff", epilog=examples("atdata schema diff Digit@1.0.0 Digit@2.0.0"))
 def diff_schemas(old: Reference, new: Reference, where: Where = None, as_json: AsJSON = False) -> None:
     """Show what differs between two schemas, and for whom that matters."""
     index = Index(where)
     found = diff(index.get_schema(_reference(old)), index.get_schema(_reference(new)))
     if as_json:
         parts = ("added", "removed", "changed", "breaks_readers", "breaks_writers", "compatible")
-        _print_json({part: getattr(found, part) for part in parts})
+        print_json({part: getattr(found, part) for part in parts})
     else:
-        typer.echo(str(found))
+        say(str(found))
 
 
-@schema_group.command("stub")
+@schema_group.command(
+    "stub", epilog=examples("atdata schema stub Digit", "atdata schema stub Digit@1.0.0 --dir typings")
+)
 def stub(
     ref: Reference,
     folder: Annotated[Path | None, typer.Option("--dir", help="Where type checkers look for modules.")] = None,
@@ -163,12 +168,15 @@ def stub(
     path = write_stub(record, folder or default_stubs())
     module = import_path(record)
     if as_json:
-        _print_json({"path": str(path), "module": module, "name": record["name"]})
+        print_json({"path": str(path), "module": module, "name": record["name"]})
     else:
-        typer.echo(f"Wrote {path}: from {module} import {record['name']}")
+        say(f"Wrote {path}: from {module} import {record['name']}")
 
 
-@diagnose_group.callback(invoke_without_command=True)
+@diagnose_group.callback(
+    invoke_without_command=True,
+    epilog=examples("atdata diagnose", "atdata diagnose --audit --index redis://team.example.org"),
+)
 def check(
     audit: Annotated[bool, typer.Option("--audit", help="Also look at every record and follow every lookup.")] = False,
     where: Where = None,
@@ -178,11 +186,11 @@ def check(
     index = Index(where)
     findings = diagnose(index.catalog, audit=audit)
     if as_json:
-        _print_json({"index": index.url, "findings": [vars(finding) for finding in findings]})
+        print_json({"index": index.url, "findings": [vars(finding) for finding in findings]})
     else:
-        typer.echo(index.url)
+        say(index.url)
         rows = [(f.status, f.check, f.found, f.advice) for f in findings]
-        _print_table(("", "", "", ""), rows)
+        print_table(("", "", "", ""), rows)
     if any(finding.status == "error" for finding in findings):
         raise typer.Exit(1)
 
@@ -201,13 +209,9 @@ def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
 
 
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
 def _print_entries(entries: Sequence[LocalDatasetEntry], limit: int | None, as_json: bool) -> None:
     if as_json:
-        _print_json([entry.as_dict() for entry in entries])
+        print_json([entry.as_dict() for entry in entries])
         return
     columns = ("name", "schema", "samples", "shards", "created", "cid")
     rows = [
@@ -218,21 +222,6 @@ def _print_entries(entries: Sequence[LocalDatasetEntry], limit: int | None, as_j
         )
         for entry in entries
     ]
-    _print_table(columns, rows)
+    print_table(columns, rows, right=("samples", "shards"))
     if len(entries) == limit:
-        typer.echo(f"There may be more: --cursor {entries[-1].name!r}", err=True)
-
-
-def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, show_header=any(columns))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    # A file or a pipe has no width: there each row takes one line, whatever its length.
-    console = Console() if sys.stdout.isatty() else Console(force_terminal=False, width=100_000)
-    console.print(table)
+        note(f"There may be more: --cursor {entries[-1].name!r}")

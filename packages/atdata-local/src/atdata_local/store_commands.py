@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -13,6 +10,7 @@ import typer
 
 from atdata import Dataset, URLSource
 from atdata.sources.url import scheme_of
+from atdata_cli.output import advancing, examples, print_json, say
 
 from .s3.source import S3Source
 from .stores import DiskDataStore, S3DataStore
@@ -32,7 +30,13 @@ MaxCount: TypeAlias = Annotated[int | None, typer.Option(min=1, help="At most so
 MaxSize: TypeAlias = Annotated[int | None, typer.Option(min=1, help="At most so many bytes per shard.")]
 
 
-@store_group.command("put")
+@store_group.command(
+    "put",
+    epilog=examples(
+        "atdata store put data/train-{000000..000009}.tar --to s3://bucket/mnist",
+        "atdata store put data --to /srv/datasets/mnist",
+    ),
+)
 def put(
     shards: Annotated[list[str], typer.Argument(help="Paths or URLs of shards; brace patterns stand for many.")],
     store: Annotated[str, typer.Option("--to", help="A folder, s3://bucket, or s3://bucket/prefix.")],
@@ -47,7 +51,7 @@ def put(
     _copy(_source(shards, endpoint, credentials), there, maxcount, maxsize, as_json)
 
 
-@store_group.command("get")
+@store_group.command("get", epilog=examples("atdata store get s3://bucket/mnist --to data"))
 def get(
     shards: Annotated[list[str], typer.Argument(help="URLs of shards, or of a folder with a manifest.")],
     folder: Annotated[Path, typer.Option("--to", help="The folder for them.")],
@@ -61,18 +65,20 @@ def get(
     _copy(_source(shards, endpoint, credentials), DiskDataStore(folder), maxcount, maxsize, as_json)
 
 
-@store_group.command("ls")
+@store_group.command("ls", epilog=examples("atdata store ls s3://bucket/mnist", "atdata store ls /srv/datasets --json"))
 def ls(store: Store, endpoint: Endpoint = None, credentials: Credentials = None, as_json: AsJSON = False) -> None:
     """List the shards of a store, and what its manifests know of them."""
     _print(survey(_store(store, endpoint, credentials)), {}, as_json)
 
 
-@store_group.command("verify")
+@store_group.command(
+    "verify", epilog=examples("atdata store verify s3://bucket/mnist --endpoint http://127.0.0.1:9000")
+)
 def verify(store: Store, endpoint: Endpoint = None, credentials: Credentials = None, as_json: AsJSON = False) -> None:
     """Read every shard of a store, and compare it with its manifest. Exits with 1 if one is wrong."""
     there = _store(store, endpoint, credentials)
     shards = survey(there)
-    with _progress(sum(shard.bytes or 0 for shard in shards)) as advance:
+    with advancing("bytes", sum(shard.bytes or 0 for shard in shards)) as advance:
         problems = {shard.url: problem for shard in shards if (problem := examine(there, shard, advance)) is not None}
     _print(shards, problems, as_json)
     if problems:
@@ -105,10 +111,13 @@ def _source(urls: Sequence[str], endpoint: str | None, credentials: Path | None)
 def _copy(
     source: Any, store: DiskDataStore | S3DataStore, maxcount: int | None, maxsize: int | None, as_json: bool
 ) -> None:
-    with _progress(None) as advance:
+    with advancing("bytes") as advance:
         dataset: Dataset[Any] = Dataset(WatchedSource(source, advance))
         urls = store.write_shards(dataset, prefix="", maxcount=maxcount, maxsize=maxsize)
-    typer.echo(json.dumps(urls, indent=2) if as_json else "\n".join(urls))
+    if as_json:
+        print_json(urls)
+    else:
+        say("\n".join(urls))
 
 
 def _print(shards: Sequence[Kept], problems: dict[str, str], as_json: bool) -> None:
@@ -123,26 +132,12 @@ def _print(shards: Sequence[Kept], problems: dict[str, str], as_json: bool) -> N
         for shard in shards
     ]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     for row in rows:
         samples = "?" if row["samples"] is None else f"{row['samples']:,}"
         problem = f"  {row['problem']}" if row["problem"] else ""
-        typer.echo(f"{row['bytes'] or 0:>15,} bytes  {samples:>12} samples  {row['url']}{problem}")
+        say(f"{row['bytes'] or 0:>15,} bytes  {samples:>12} samples  {row['url']}{problem}")
     total = sum(shard.bytes or 0 for shard in shards)
     wrong = sum(row["problem"] is not None for row in rows)
-    typer.echo(f"{len(rows):,} shards, {total:,} bytes, {wrong or 'no'} problem{'s'[: wrong != 1]}")
-
-
-@contextmanager
-def _progress(total: int | None) -> Generator[Callable[[int], None]]:
-    """A bar on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
-
-    with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda count: progress.advance(task, count)
+    say(f"{len(rows):,} shards, {total:,} bytes, {wrong or 'no'} problem{'s'[: wrong != 1]}")
