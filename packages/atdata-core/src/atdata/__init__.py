@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from . import testing as testing
     from . import uri as uri
     from .batch import SampleBatch as SampleBatch
+    from .comparison import compare as compare
     from .dataset import Dataset as Dataset
     from .errors import AtdataError as AtdataError
+    from .inspection import inspect as inspect
     from .lens import Lens as Lens
     from .lens import LensNetwork as LensNetwork
     from .lens import lens as lens
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
     from .sample import packable as packable
     from .sources.url import URLSource as URLSource
     from .splits import DatasetDict as DatasetDict
+    from .statistics import stats as stats
     from .stream import SampleStream as SampleStream
+    from .validation import validate as validate
     from .write import ShardWriter as ShardWriter
     from .write import write_samples as write_samples
 
@@ -63,8 +67,12 @@ _HOME = {
     "SampleStream": "stream",
     "ShardWriter": "write",
     "URLSource": "sources.url",
+    "compare": "comparison",
+    "inspect": "inspection",
     "load_dataset": "load",
     "packable": "sample",
+    "stats": "statistics",
+    "validate": "validation",
     "write_samples": "write",
 }
 _MODULES = {
@@ -100,9 +108,13 @@ __all__ = [
     "SampleStream",
     "ShardWriter",
     "URLSource",
+    "compare",
+    "inspect",
     "lens",
     "load_dataset",
     "packable",
+    "stats",
+    "validate",
     "write_samples",
 ]
 
