@@ -38,6 +38,11 @@ class Own(NamedTuple):
 
 
 OWN: Final[dict[str, Own]] = {
+    "inspect": Own(LOOKING, "looking", "Tell what a dataset is: its type, fields, shards and health."),
+    "head": Own(LOOKING, "looking", "Show the first samples, or their pictures."),
+    "stats": Own(LOOKING, "statistics", "Tell of each field which values it has."),
+    "validate": Own(LOOKING, "checking", "Check every shard, member and field."),
+    "diff": Own(LOOKING, "checking", "Show in what two datasets differ."),
     "plugins": Own(THIS_COMMAND, "listing", "List what the installed distributions add to atdata."),
 }
 

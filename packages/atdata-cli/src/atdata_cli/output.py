@@ -110,12 +110,12 @@ def _json_value(value: Any) -> Any:
     return str(value)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
     """Print rows below each other; columns without names have no heading.
 
     Args:
         columns: names of the columns.
-        rows: the cells of each row; those that are ``rich.text.Text`` keep their style.
+        rows: the cells of each row, which are text; those that are ``rich.text.Text`` keep their style.
         right: names of columns that are flush right, as numbers are.
     """
     from rich.table import Table
@@ -175,7 +175,7 @@ def progress(
 @contextmanager
 def advancing(
     unit: Literal["samples", "bytes", "shards"] = "samples", total: int | None = None
-) -> Generator[Callable[[int], object]]:
+) -> Generator[Callable[[int], None]]:
     """As ``progress``, for what tells how many more are done; what it yields may be called anywhere."""
     with progress(unit, total) as tell:
         done = 0

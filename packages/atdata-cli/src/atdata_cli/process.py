@@ -6,6 +6,7 @@ Exit codes: 0 all is well; 1 it failed, or found something wrong; 2 it was calle
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -21,7 +22,7 @@ UNREAD: Final = 141
 def prepare() -> None:
     """Set up the streams, signals and warnings of this process."""
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names and texts may have letters that a terminal has not
     # Told to stop, a command still removes what it has written by halves.
     for name in ("SIGTERM", "SIGHUP"):
@@ -35,7 +36,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_place: Any) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *_place: Any, **_more: Any) -> None:
     if not settings.quiet:
         print_error(f"warning: {message}")
 

@@ -1,4 +1,4 @@
-"""How core reaches the libraries of its extras, which need not be installed."""
+"""How atdata reaches the libraries of extras, which need not be installed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from .errors import BackendNotInstalled
 
 
-def import_extra(module: str, extra: str) -> Any:
-    """The module ``module`` of a library that the extra ``extra`` of atdata-core installs.
+def import_extra(module: str, extra: str, distribution: str = "atdata-core") -> Any:
+    """The module ``module`` of a library that the extra ``extra`` of a distribution installs.
 
     Raises:
         BackendNotInstalled: the library is not installed; says how to install it.
@@ -20,4 +20,4 @@ def import_extra(module: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != library:
             raise
-        raise BackendNotInstalled(f"{library} is not installed; run: pip install 'atdata-core[{extra}]'") from error
+        raise BackendNotInstalled(f"{library} is not installed; run: pip install '{distribution}[{extra}]'") from error

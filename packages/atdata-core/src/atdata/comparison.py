@@ -105,8 +105,7 @@ def compare(a: Dataset[Any], b: Dataset[Any], *, by: By | None = None, progress:
         >>> found.by, found.same, found.fields, found.only
         ('position', 4, {'m': 1}, (0, 1))
     """
-    by = by or _common_ground(a, b)
-    pairs = _Pairs(by)
+    pairs = _Pairs(by or _common_ground(a, b))
     rows = zip_longest(_rows(a), _rows(b))
     total = a.num_samples
     for mine, theirs in counted(rows, progress, lambda: total):
@@ -159,7 +158,7 @@ class _Pairs:
     """Brings samples that belong together to each other."""
 
     def __init__(self, by: By) -> None:
-        self._by = by
+        self._by: By = by
         self._counts = [0, 0]
         self._same = self._differing = 0
         self._fields: Counter[str] = Counter()

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 
 from .dataset import Dataset
+from .decode import Piece
+from .decode import samples as decoded
+from .epoch import Epoch
 from .errors import AtdataError, ManifestError, SampleTypeError
 from .sample import DictSample, PackableSample, plan_of
 from .schema import schema_of
@@ -132,7 +135,7 @@ def inspect(dataset: Dataset[Any], *, samples: int = LOOKED_AT) -> Inspection:
     problems += [*_absent(dataset)]
     rows: list[Mapping[str, Any]] = []
     try:
-        rows = [_values(sample) for sample in islice(dataset, samples)]
+        rows += (row for _, row in islice(keyed(dataset), samples))
     except (AtdataError, OSError) as error:
         problems.append(f"the first samples cannot be read: {error}")
     kind = dataset.sample_type
@@ -149,12 +152,19 @@ def _record(kind: type[Any]) -> Mapping[str, Any]:
         return {}
 
 
+def keyed(dataset: Dataset[Any]) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
+    """Each sample's key, and its values by field; without a sample type, bytes that hold an array are that array."""
+    view = dataset._view
+    for chunk in Epoch(dataset.source, view)._chunks():
+        for row, sample in enumerate(decoded(view, [Piece(chunk, 0, len(chunk))])):
+            yield chunk.where(row).key, _values(sample)
+
+
 def _values(sample: Any) -> Mapping[str, Any]:
-    if isinstance(sample, DictSample):
-        return {name: seen(value) for name, value in sample.items()}
     if isinstance(sample, PackableSample):
         return {field.name: getattr(sample, field.name) for field in plan_of(type(sample)).fields}
-    return unpack_map(sample.packed)
+    values = sample.to_dict() if isinstance(sample, DictSample) else unpack_map(sample.packed)
+    return {name: seen(value) for name, value in values.items()}
 
 
 def _fields(

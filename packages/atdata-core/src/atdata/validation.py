@@ -178,7 +178,7 @@ class _Hashed:
 
     stream: Any
     digest: Any = field(default_factory=hashlib.sha256)
-    bytes: int = 0
+    size: int = 0
 
     def read(self, size: int = -1) -> bytes:
         data: bytes = self.stream.read(size)
@@ -197,7 +197,7 @@ class _Hashed:
 
     def _add(self, data: bytes | memoryview) -> None:
         self.digest.update(data)
-        self.bytes += len(data)
+        self.size += len(data)
 
 
 class _Check:
@@ -230,7 +230,7 @@ class _Check:
                         self._add(error, "; what is behind that was not checked")
                     while hashed.read(_BLOCK):
                         pass
-                    self._bytes, self._sha256 = hashed.bytes, hashed.digest.hexdigest()
+                    self._bytes, self._sha256 = hashed.size, hashed.digest.hexdigest()
         except (AtdataError, OSError) as error:
             self._add(error)
         if whole:
