@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -15,12 +17,22 @@ from atdata_cli.output import print_error, settings
 _SHARED = ("--quiet", "--verbose", "--debug")
 
 
+@contextmanager
+def _reader_may_leave() -> Generator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        process.leave_unread()
+        raise typer.Exit(process.UNREAD) from error
+
+
 class _RootGroup(TyperGroup):
     """Has its own commands and the registered groups, all imported when they are used; prints errors as one line."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        settings.__init__()  # type: ignore[misc]  # those of an earlier command in this process are gone
-        return super().make_context(info_name, args, parent, **extra)
+        settings.reset()  # an earlier command in this process may have had others
+        with _reader_may_leave():
+            return super().make_context(info_name, args, parent, **extra)
 
     def list_commands(self, ctx: Any) -> list[str]:
         groups = {plugin.name for plugin in plugins.plugins("atdata.commands")}
@@ -51,10 +63,8 @@ class _RootGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         process.show_logs()
         try:
-            return super().invoke(ctx)
-        except BrokenPipeError as error:
-            process.leave_unread()
-            raise typer.Exit(process.UNREAD) from error
+            with _reader_may_leave():
+                return super().invoke(ctx)
         except Exception as error:
             # Typer itself ends the program for what has an exit code, and for these two
             if settings.debug or isinstance(error, typer.Abort | EOFError) or hasattr(error, "exit_code"):

@@ -100,6 +100,8 @@ def diff_command(
     if "-" in (a, b):
         raise typer.BadParameter("the standard input can be read only once, and both are read twice; use a file")
     here, there = (open_splits(where, split, sample_type) for where in (a, b))
+    if len(here) == len(there) == 1:  # whatever their names tell of a split
+        there = dict.fromkeys(here, *there.values())
     found = {name: _compared(here[name], there[name], by) for name in here if name in there}
     alone = [[name for name in mine if name not in theirs] for mine, theirs in ((here, there), (there, here))]
     equal = all(comparison.equal for comparison in found.values()) and not any(alone)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -39,6 +40,10 @@ class Settings:
     """
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Ask for none of this."""
         self.quiet = self.verbose = self.debug = False
 
 
@@ -123,7 +128,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right:
 
     table = Table(box=None, pad_edge=False, show_header=any(columns))
     for column in columns:
-        table.add_column(column, overflow="fold", justify="right" if column in right else "left")
+        table.add_column(Text(plain(column)), overflow="fold", justify="right" if column in right else "left")
     # A file or a pipe has no width, and may be read line by line: there each row is one line.
     keep = "\n" if sys.stdout.isatty() else ""
     for row in rows:
@@ -139,9 +144,11 @@ def console(*, err: bool = False) -> Any:
         def on_broken_pipe(self) -> None:
             raise  # the root command ends for all output alike
 
-    if (sys.stderr if err else sys.stdout).isatty():
-        return _Console(stderr=err, markup=False, emoji=False, highlight=False)
-    return _Console(stderr=err, markup=False, emoji=False, highlight=False, force_terminal=False, width=_ENDLESS)
+    options: dict[str, Any] = {"stderr": err, "markup": False, "emoji": False, "highlight": False}
+    if not (sys.stderr if err else sys.stdout).isatty():
+        return _Console(**options, force_terminal=False, width=_ENDLESS)
+    # Rich alone would leave bold and dim text
+    return _Console(**options, color_system=None) if os.environ.get("NO_COLOR") else _Console(**options)
 
 
 @contextmanager

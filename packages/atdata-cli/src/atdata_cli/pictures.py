@@ -29,7 +29,10 @@ _BARS = 20
 
 def save(png: bytes, path: Path) -> None:
     """Write a PNG, whole or not at all."""
-    replace_file(path, png)
+    try:
+        replace_file(path, png)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # not the temporary name
 
 
 def contact_sheet(pictures: Sequence[tuple[Any, Any]], field: str) -> bytes:

@@ -47,14 +47,15 @@ def show_logs() -> None:
 
     class _Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if not settings.quiet:
+            # asked each time: options behind the command are parsed later than this is set up
+            if not settings.quiet and (settings.verbose or record.levelno >= logging.WARNING):
                 print_error(f"{record.levelname.lower()}: {record.getMessage()}")
 
     handler = _Handler()
     for name in ("atdata", "atdata_local", "atdata_atmosphere"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]  # in place of that of an earlier command in this process
-        logger.setLevel(logging.INFO if settings.verbose else logging.WARNING)
+        logger.setLevel(logging.INFO)
 
 
 def leave_unread() -> None:
@@ -73,8 +74,21 @@ def explain(error: Exception) -> str:
     from atdata.errors import AtdataError
 
     if isinstance(error, AtdataError) or (isinstance(error, ValueError) and str(error)):
-        return str(error)
+        return f"{error}{_next_step(error)}"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"{where}{error.strerror}"
     return f"{type(error).__name__}: {plain(error)}. --debug shows where"
+
+
+def _next_step(error: Exception) -> str:
+    """What the command offers where an error tells only what Python does."""
+    from atdata.errors import EntryNotFound, MalformedSample, SampleDecodeError, SchemaNotFound, ShardCorrupted
+
+    if isinstance(error, EntryNotFound):
+        return ". In a shell: atdata index list"
+    if isinstance(error, SchemaNotFound):
+        return ". In a shell: atdata schema list"
+    if isinstance(error, ShardCorrupted | MalformedSample | SampleDecodeError):
+        return ". atdata validate finds all such places"
+    return ""
