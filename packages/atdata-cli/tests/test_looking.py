@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -34,18 +33,6 @@ class Wrong:
 
 class Plain:
     pass
-"""
-
-
-WITHOUT = """
-import sys
-
-class Finder:
-    def find_spec(self, name, path=None, target=None):
-        if name == {0!r}:
-            raise ModuleNotFoundError("No module named {0}", name={0!r})
-
-sys.meta_path.insert(0, Finder())
 """
 
 
@@ -255,19 +242,6 @@ def test_what_is_no_picture_is_told_and_nothing_is_written(run: Run, tmp_path: P
     assert not list(tmp_path.glob("*.png"))
 
 
-@pytest.mark.parametrize(
-    ("blocked", "arguments", "extra"),
-    [("PIL", ("head", "--image", "image"), "images"), ("matplotlib", ("stats", "--plot", "p.png"), "plots")],
-)
-def test_a_missing_library_is_told_with_what_installs_it(
-    execute: Run, folder: Path, tmp_path: Path, blocked: str, arguments: tuple[str, ...], extra: str
-) -> None:
-    (tmp_path / "sitecustomize.py").write_text(WITHOUT.format(blocked))
-    done = execute(*arguments, folder / "test.tar", PYTHONPATH=str(tmp_path))
-    assert done.code == 1
-    assert done.err == f"atdata: {blocked} is not installed; run: pip install 'atdata-cli[{extra}]'\n"
-
-
 # ------------------------------------------------------------------------------------------------ stats
 
 
@@ -406,16 +380,3 @@ def test_names_of_files_are_data_too(execute: Run, tmp_path: Path) -> None:
     done = execute("inspect", ".")
     assert done.code == 0
     assert "y\\x1b[31m\\n\\udce9.tar" in done.out
-
-
-def test_shards_of_other_programs_are_told_what_they_lack(run: Run, tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "foreign.tar", "w") as tar:
-        info = tarfile.TarInfo("a.txt")
-        info.size = 3
-        tar.addfile(info, io.BytesIO(b"abc"))
-    for command in ("head", "stats", "validate", "inspect"):
-        done = run(command, "foreign.tar")
-        assert done.code == (0 if command == "inspect" else 1)
-        told = done.out + done.err
-        assert "Malformed sample: 'msgpack' field not found" in told
-        assert "Write samples with atdata.write_samples, or with sample.as_wds and a WebDataset writer" in told

@@ -169,7 +169,9 @@ class _Pairs:
     def add(self, mine: _Row | None, theirs: _Row | None) -> None:
         for side, row in enumerate((mine, theirs)):
             self._counts[side] += row is not None
-        if mine is not None and theirs is not None and self._name(mine) == self._name(theirs):
+        name = None if mine is None else self._name(mine)
+        waited_for = any(name in waiting for waiting in self._waiting)
+        if mine is not None and theirs is not None and name == self._name(theirs) and not waited_for:
             if mine.payload == theirs.payload:
                 self._same += 1
             else:
