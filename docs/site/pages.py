@@ -16,6 +16,16 @@ REFERENCE = {
         ["Dataset", "DatasetDict", "SampleStream", "load_dataset", "write_samples", "ShardWriter"],
     ),
     "lenses": ("Lenses", "atdata", ["lens", "Lens", "LensNetwork"]),
+    "looking": (
+        "Looking at datasets",
+        "atdata",
+        [
+            *("inspect", "inspection.Inspection", "inspection.FieldFacts", "inspection.ShardState"),
+            *("stats", "statistics.Statistics", "statistics.FieldStatistics", "moments.Numbers", "moments.Histogram"),
+            *("validate", "validation.Validation", "validation.ShardReport", "validation.Problem"),
+            *("compare", "comparison.Comparison", "comparison.Difference"),
+        ],
+    ),
     "sources": ("Sources", "atdata", ["URLSource", "S3Source"]),
     "protocols": (
         "Protocols",

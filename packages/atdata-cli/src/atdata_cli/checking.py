@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 import typer
 
 from atdata import Dataset, compare, validate
-from atdata.comparison import Comparison
+from atdata.comparison import By, Comparison
 from atdata.schema import SchemaDiff
 from atdata.validation import ShardReport, Validation
 from atdata_cli.opening import AsJSON, Split, Type, Where, open_splits
-from atdata_cli.output import detail, examples, print_json, progress, say, settings
+from atdata_cli.output import detail, examples, plain, print_json, progress, say, settings
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -57,7 +57,7 @@ def _validation_json(validation: Validation) -> dict[str, Any]:
 def _print_validation(found: dict[str, Validation]) -> None:
     # a manifest may have the shards of several splits
     for message in dict.fromkeys(str(problem) for validation in found.values() for problem in validation.problems):
-        say(message)
+        say(plain(message))
     shards = [shard for validation in found.values() for shard in validation.shards]
     for shard in shards:
         _print_shard(shard)
@@ -69,7 +69,7 @@ def _print_validation(found: dict[str, Validation]) -> None:
 
 def _print_shard(shard: ShardReport) -> None:
     for problem in shard.problems:
-        say(problem)
+        say(plain(problem))
     if shard.problem_count > len(shard.problems):
         say(f"{shard.name}: and {shard.problem_count - len(shard.problems):,} problems more")
     if not shard.problem_count:
@@ -121,7 +121,7 @@ def diff_command(
 
 def _compared(a: Dataset[Any], b: Dataset[Any], by: str | None) -> Comparison:
     with progress("samples") as tell:
-        return compare(a, b, by=cast("Literal['key', 'position'] | None", by), progress=tell)
+        return compare(a, b, by=cast("By | None", by), progress=tell)
 
 
 def _comparison_json(found: Comparison) -> dict[str, Any]:
@@ -157,13 +157,13 @@ def _print_comparison(split: str, found: Comparison, a: str, b: str) -> None:
     only = f"{found.only[0]:,} only in {a}, {found.only[1]:,} only in {b}"
     say(f"{found.same:,} equal, {found.differing:,} differ, {only}")
     for field, count in found.fields.items():
-        say(f"  field {field}: differs in {count:,}")
+        say(f"  field {plain(field)}: differs in {count:,}")
     few = None if settings.verbose else _FEW
     for difference in found.differences[:few]:
-        say(f"  ~ {difference.key or difference.position}: {', '.join(difference.fields)}")
+        say(f"  ~ {plain(difference.key or difference.position)}: {plain(', '.join(difference.fields))}")
     for mark, keys in (("-", found.only_in_a), ("+", found.only_in_b)):
         for key in keys[:few]:
-            say(f"  {mark} {key}")
+            say(f"  {mark} {plain(key)}")
     hidden = max(map(len, (found.differences, found.only_in_a, found.only_in_b)), default=0) > _FEW
     if hidden and few is not None:
         say("  ... -v lists more")

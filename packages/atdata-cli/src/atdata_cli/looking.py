@@ -11,7 +11,7 @@ import typer
 from atdata import Dataset, inspect
 from atdata.inspection import Inspection, keyed
 from atdata_cli.opening import AsJSON, Split, Type, Where, open_splits
-from atdata_cli.output import examples, note, print_json, print_table, say, settings
+from atdata_cli.output import examples, note, plain, print_json, print_table, say, settings
 from atdata_cli.showing import brief, jsonable, number, shape_text
 
 app = typer.Typer(rich_markup_mode=None)
@@ -88,7 +88,7 @@ def _print_inspection(split: str, facts: Inspection) -> None:
     if len(shown) < len(facts.shards):
         note(f"... and {len(facts.shards) - len(shown):,} more; -v lists all")
     for problem in facts.problems:
-        say(f"problem: {problem}")
+        say(f"problem: {plain(problem)}")
 
 
 @app.command(
@@ -143,14 +143,10 @@ def _sheet(dataset: Dataset[Any], image: str, label: str | None, out: Path | Non
     if out is None and path.exists():
         raise FileExistsError(17, "it exists; --out PATH says where else the picture goes, or to replace it", str(path))
     pictures = [
-        (values.get(image), None if label is None else values.get(label)) for _, values in _take(dataset, count)
+        (values.get(image), None if label is None else values.get(label)) for _, values in islice(keyed(dataset), count)
     ]
     save(contact_sheet(pictures, image), path)
     if as_json:
         print_json({"path": str(path), "samples": len(pictures)})
     else:
         say(f"Wrote {path}: {len(pictures):,} pictures of {image!r}")
-
-
-def _take(dataset: Dataset[Any], count: int) -> list[tuple[str | None, Any]]:
-    return list(islice(keyed(dataset), count))

@@ -18,9 +18,13 @@ from .output import plain, print_error, settings
 
 UNREAD: Final = 141
 
+_prepared = False
+
 
 def prepare() -> None:
-    """Set up the streams, signals and warnings of this process."""
+    """Set up the streams, signals and warnings of this process, which is the command's own."""
+    global _prepared
+    _prepared = True
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names and texts may have letters that a terminal has not
@@ -42,7 +46,9 @@ def _show_warning(message: Warning | str, category: type[Warning], *_place: Any,
 
 
 def show_logs() -> None:
-    """Print what atdata's libraries log: warnings, and with ``--verbose`` all they tell."""
+    """Print what atdata's libraries log, in the command's own process: warnings, and with ``--verbose`` all."""
+    if not _prepared:
+        return
     import logging
 
     class _Handler(logging.Handler):
@@ -54,7 +60,7 @@ def show_logs() -> None:
     handler = _Handler()
     for name in ("atdata", "atdata_local", "atdata_atmosphere"):
         logger = logging.getLogger(name)
-        logger.handlers = [handler]  # in place of that of an earlier command in this process
+        logger.addHandler(handler)
         logger.setLevel(logging.INFO)
 
 
