@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,15 @@ def test_bytes_count_as_arrays_only_if_they_are_one() -> None:
     from atdata.shard.array import array_to_bytes
 
     assert (seen(array_to_bytes(array)) == array).all()
+
+
+def test_memory_does_not_grow_with_the_dataset(tmp_path: Path) -> None:
+    rows = ({"x": np.full(4000, number, np.float32), "name": f"name {number}"} for number in range(4000))
+    dataset = atdata.write_samples(rows, tmp_path / "large.tar")  # 64 MB
+    tracemalloc.start()
+    try:
+        atdata.stats(dataset, histograms=True)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 40_000_000
