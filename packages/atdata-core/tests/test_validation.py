@@ -193,12 +193,6 @@ def test_a_source_that_only_reads_is_enough(tmp_path: Path) -> None:
         def __init__(self, stream: Any) -> None:
             self.read, self.close = stream.read, stream.close
 
-        def __enter__(self) -> Reads:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self.close()
-
     class Source:
         shard_list = ("only",)
 

@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -219,7 +220,7 @@ class _Check:
         whole = False
         try:
             for _, stream in open_shards(self._dataset.source, [self._shard]):
-                with stream:
+                with closing(stream):
                     hashed = _Hashed(stream)
                     try:
                         for chunk in BlockReader().chunks(cast("IO[bytes]", hashed), public(self._shard)):
