@@ -12,8 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Protocol, Self
 
-from atdata.errors import AtdataError, ShardCorrupted, ShardExists, ShardNotFound, ShardPermissionError
+from atdata.errors import AtdataError, ShardExists, ShardNotFound, ShardPermissionError
 from atdata.sources.download import Digest
+from atdata.storing import check
 
 from .errors import Unsupported
 from .requests import Bucket
@@ -277,17 +278,3 @@ class Upload:
 def checked(body: bytes) -> dict[str, Any]:
     """Content as boto3 takes it, with a checksum that the server compares: not all check what is signed."""
     return {"Body": body, "ChecksumCRC32": base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()}
-
-
-def check(name: str, size: int, sha256: str, expected: Digest | None) -> Digest:
-    """What was copied, if it is what it must be.
-
-    Raises:
-        ShardCorrupted: it is not.
-    """
-    if expected is not None and (sha256 != expected.sha256 or size != expected.size):
-        raise ShardCorrupted(
-            f"what was read for {name} has sha256 {sha256} and {size:,} bytes where its manifest says "
-            f"{expected.sha256} and {expected.size:,}; the shard has changed since, or is damaged"
-        )
-    return Digest(size, sha256)

@@ -14,14 +14,12 @@ from atdata.shard.manifest import Manifest, ShardFacts, manifest_lock, merge_int
 from atdata.shard.sidecar import read_sidecar, sidecar_name
 from atdata.sources.download import Digest
 from atdata.sources.url import local_path, path_of
-from atdata.write import ShardWriter
-
-from ..s3.upload import check
-from .copy import (
+from atdata.storing import (
     MAXSIZE,
     Limits,
     NothingStored,
     Ready,
+    check,
     folder_of,
     keyed_samples,
     no_others,
@@ -29,6 +27,7 @@ from .copy import (
     schemas_of,
     shard_names,
 )
+from atdata.write import ShardWriter
 
 _BLOCK = 4 << 20
 

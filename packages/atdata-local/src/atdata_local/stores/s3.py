@@ -13,13 +13,7 @@ from atdata import Dataset
 from atdata.errors import AtdataError, ManifestError, ShardExists
 from atdata.shard.manifest import NAME, Manifest, ShardFacts, merged
 from atdata.sources.download import Digest
-
-from ..s3.access import Credentials, S3Access, remember
-from ..s3.errors import Unsupported
-from ..s3.requests import Bucket
-from ..s3.source import S3Source, parse_object, split_url
-from ..s3.upload import THREADS, Upload, Uploads, checked
-from .copy import (
+from atdata.storing import (
     MAXSIZE,
     Keyed,
     Limits,
@@ -34,6 +28,12 @@ from .copy import (
     schemas_of,
     shard_names,
 )
+
+from ..s3.access import Credentials, S3Access, remember
+from ..s3.errors import Unsupported
+from ..s3.requests import Bucket
+from ..s3.source import S3Source, parse_object, split_url
+from ..s3.upload import THREADS, Upload, Uploads, checked
 
 # Writers that race for one manifest take turns; with so many turns lost something else is wrong
 _TURNS = 100
@@ -345,9 +345,7 @@ class _Making:
         upload = self._uploads.create(_join(self._folder, name))
         with tempfile.TemporaryFile() if self._spool else contextlib.nullcontext() as file:
             shard = TarStream(file or upload)
-            while held is not None and shard.add(held[0], held[1], self._limits):
-                held = next(samples, None)
-            shard.end()
+            held = shard.fill(held, samples, self._limits)
             if file is not None:
                 _send(file, upload)
         finish = upload.finish_later()

@@ -12,8 +12,8 @@ from atdata.shard.manifest import NAME, Manifest, ShardFacts
 from atdata.shard.payload import unpack_map
 from atdata.shard.reader import read_records
 from atdata.shard.sidecar import sidecar_name
+from atdata.storing import known
 
-from .copy import known
 from .disk import DiskDataStore
 from .s3 import S3DataStore
 

@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from atdata import Dataset, DictSample, PackableSample
-from atdata.decode import Piece, samples
-from atdata.epoch import Epoch
-from atdata.errors import EmptyDataset
-from atdata.keys import new_key
-from atdata.sample import plan_of
-from atdata.shard.array import Buffer
-from atdata.shard.manifest import ShardFacts, read_manifest
-from atdata.shard.reader import SUFFIX
-from atdata.shard.tar import BLOCK, END_OF_ARCHIVE, header
-from atdata.sources.url import path_of
-from atdata.write import _check_key, _schemas
+from .dataset import Dataset
+from .decode import Piece, samples
+from .epoch import Epoch
+from .errors import EmptyDataset, ShardCorrupted
+from .keys import new_key
+from .sample import DictSample, PackableSample, plan_of
+from .shard.array import Buffer
+from .shard.manifest import ShardFacts, read_manifest
+from .shard.reader import SUFFIX
+from .shard.tar import BLOCK, END_OF_ARCHIVE, header
+from .sources.download import Digest
+from .sources.url import path_of
+from .write import _check_key, _schemas
 
 # A sample's key, where it has one, and the sample
 Keyed: TypeAlias = "tuple[str | None, Any]"
@@ -134,6 +135,20 @@ def schemas_of(ready: Sequence[Ready]) -> dict[str, dict[str, Any]]:
     return {shard.facts.schema: shard.record for shard in ready if shard.facts.schema and shard.record is not None}
 
 
+def check(name: str, size: int, sha256: str, expected: Digest | None) -> Digest:
+    """What was copied, if it is what it must be.
+
+    Raises:
+        ShardCorrupted: it is not.
+    """
+    if expected is not None and (sha256 != expected.sha256 or size != expected.size):
+        raise ShardCorrupted(
+            f"what was read for {name} has sha256 {sha256} and {size:,} bytes where its manifest says "
+            f"{expected.sha256} and {expected.size:,}; the shard has changed since, or is damaged"
+        )
+    return Digest(size, sha256)
+
+
 # ---------------------------------------------------------------------------------------------- made anew
 
 
@@ -187,9 +202,12 @@ class TarStream:
         self.samples += 1
         return True
 
-    def end(self) -> None:
-        """End the archive."""
+    def fill(self, held: Keyed | None, samples: Iterator[Keyed], limits: Limits) -> Keyed | None:
+        """Append a sample and those that follow, and end the archive. Returns the first that has no room, or None."""
+        while held is not None and self.add(held[0], held[1], limits):
+            held = next(samples, None)
         self._write(END_OF_ARCHIVE)
+        return held
 
     def _key(self, key: str | None) -> str:
         try:
