@@ -16,6 +16,7 @@ from typing import IO
 from .errors import ShardExists
 
 PREFIX = ".atdata-tmp-"
+PARTIAL = ".atdata-partial"
 _LOCK = "lock"
 
 if sys.platform == "win32":
@@ -48,17 +49,26 @@ class Staging:
 
     Args:
         folder: where the files will finally be.
+        resume: take over what an earlier one with ``resume`` has left, and stay when the owner is gone.
+
+    Raises:
+        ShardExists: with ``resume``, another process is at work here.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, resume: bool = False) -> None:
         self._final = folder
-        self._folder = folder / f"{PREFIX}{secrets.token_hex(8)}"
+        self._folder = folder / (PARTIAL if resume else f"{PREFIX}{secrets.token_hex(8)}")
         with locked(folder / ".atdata.lock"):  # nobody sweeps while a folder is not locked yet
             _remove_stale(folder)
-            self._folder.mkdir()
-            self._lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-            _lock(self._lock, wait=False)
-        self._discard = weakref.finalize(self, _discard, self._folder, self._lock, os.getpid())
+            self._folder.mkdir(exist_ok=resume)
+            self._lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | (0 if resume else os.O_EXCL), 0o666)
+            try:
+                _lock(self._lock, wait=False)
+            except OSError:
+                os.close(self._lock)
+                raise ShardExists(f"another process is at work in {folder}; wait until it is done") from None
+        self._owner = os.getpid()
+        self._end = weakref.finalize(self, _end, self._folder, self._lock, self._owner, remove=not resume)
 
     def create(self, name: str) -> int:
         """A new file that will be called ``name``, as a descriptor open for writing."""
@@ -71,6 +81,10 @@ class Staging:
     def has(self, name: str) -> bool:
         """Whether a file was made here and not published yet."""
         return (self._folder / name).exists()
+
+    def path(self, name: str) -> Path:
+        """Where a file is made."""
+        return self._folder / name
 
     def publish(self, name: str, *, overwrite: bool, made_as: str | None = None) -> None:
         """Move a file, which is complete and synced, to its final name.
@@ -105,11 +119,17 @@ class Staging:
 
     def discard(self) -> None:
         """Remove the folder and what was not published; also happens by itself when nobody refers to this any more."""
-        self._discard()
+        if self._end.detach():
+            _end(self._folder, self._lock, self._owner, remove=True)
+
+    def release(self) -> None:
+        """Leave the folder to the next one with ``resume``."""
+        if self._end.detach():
+            _end(self._folder, self._lock, self._owner, remove=False)
 
 
-def _discard(folder: Path, lock: int, owner: int) -> None:
-    if os.getpid() == owner:  # in a child made by fork the folder is still its parent's
+def _end(folder: Path, lock: int, owner: int, *, remove: bool) -> None:
+    if remove and os.getpid() == owner:  # in a child made by fork the folder is still its parent's
         shutil.rmtree(folder, ignore_errors=True)
     os.close(lock)
 

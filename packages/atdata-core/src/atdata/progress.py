@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ._extras import import_extra
+from .errors import AtdataError
 
 T = TypeVar("T")
 
@@ -25,6 +27,14 @@ class ProgressCallback(Protocol):
 
 Progress: TypeAlias = "bool | ProgressCallback | None"
 """A callable; True for a bar on stderr, if that is a terminal; None or False for silence."""
+
+
+def known_total(dataset: Any) -> int | None:
+    """How many samples a dataset has, if that is known."""
+    with contextlib.suppress(OSError, AtdataError):
+        total: int | None = dataset.num_samples
+        return total
+    return None
 
 
 def counted(

@@ -12,6 +12,7 @@ from .dataset import Dataset
 from .decode import Piece, samples
 from .epoch import Epoch
 from .errors import EmptyDataset, ShardCorrupted
+from .find import place_of
 from .keys import new_key
 from .sample import DictSample, PackableSample, plan_of
 from .shard.array import Buffer
@@ -20,6 +21,7 @@ from .shard.reader import SUFFIX
 from .shard.tar import BLOCK, END_OF_ARCHIVE, header
 from .sources.download import Digest
 from .sources.url import path_of
+from .splits import split_of
 from .write import _check_key, _schemas
 
 # A sample's key, where it has one, and the sample
@@ -80,10 +82,15 @@ def folder_of(*parts: str) -> str:
     return "/".join(names)
 
 
-def shard_names() -> Callable[[int], str]:
-    """Names for the shards of one dataset, which no other writer has."""
+def shard_names(copied: Sequence[Ready] = ()) -> Callable[[int], str]:
+    """Names for the shards of one dataset, which no other writer has.
+
+    Args:
+        copied: the shards, if they are copied as they are: names of copies tell the same split.
+    """
     token = secrets.token_hex(8)
-    return lambda number: f"data--{token}--{number:06d}.tar"
+    splits = [split_of(place_of(shard.shard_id)) or "data" for shard in copied]
+    return lambda number: f"{splits[number] if splits else 'data'}--{token}--{number:06d}.tar"
 
 
 # ------------------------------------------------------------------------------------------- as they are

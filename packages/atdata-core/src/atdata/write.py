@@ -111,6 +111,25 @@ class ShardWriter(Generic[ST]):
         parts: Sequence[Buffer] = (
             plan_of(type(typed)).pack(typed) if isinstance(typed, PackableSample) else (bytes(typed.packed),)
         )
+        self._add(parts, key)
+
+    def write_stored(self, payload: bytes, *, key: str | None = None) -> None:
+        """Add a sample of the writer's type as it is stored elsewhere: its bytes are copied, and not looked at.
+
+        Args:
+            payload: its msgpack bytes.
+            key: as for ``write``.
+
+        Raises:
+            ValueError: as for ``write``.
+        """
+        if self._closed:
+            raise ValueError("the writer is closed")
+        if key is not None:
+            _check_key(key)
+        self._add((payload,), key)
+
+    def _add(self, parts: Sequence[Buffer], key: str | None) -> None:
         new = new_key() if key is None else key
         try:
             shard = self._shard_for(new, parts)

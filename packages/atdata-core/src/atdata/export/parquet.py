@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._extras import import_extra
 from ..atomic import Staging, locked
 from ..batch import SampleBatch
-from ..errors import AtdataError, SampleTypeError, ShardIsDirectory
+from ..errors import SampleTypeError, ShardIsDirectory
 from ..fields import found
-from ..progress import Progress, counted
+from ..progress import Progress, counted, known_total
 from ..sample import DictSample, PackableSample, plan_of
 from ..sources.url import scheme_of
 from .arrow import Schema, Table, batch_table, empty_schema, fitted_table, rows_table, wider_schema
@@ -59,7 +59,7 @@ def to_parquet(
     names.folder.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(_Files(owner, names, maxcount, row_group_size, options)) as files:
         batches = dataset.ordered(batch_size=_batch_size(dataset))
-        for batch in counted(batches, progress, lambda: _count(dataset), len):
+        for batch in counted(batches, progress, lambda: known_total(dataset), len):
             table = make(batch)
             if len(table) != len(batch):
                 raise SampleTypeError(f"{owner}: samples without any field cannot be rows; name columns in sample_map")
@@ -89,13 +89,6 @@ def _batch_size(dataset: Dataset[Any]) -> int:
     first = next(iter(dataset.ordered(batch_size=1)), None)
     size = 1 if first is None else len(first.samples[0].packed)
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES // size))
-
-
-def _count(dataset: Dataset[Any]) -> int | None:
-    with contextlib.suppress(OSError, AtdataError):
-        facts = dataset._facts()
-        return None if facts is None else sum(shard.samples for shard in facts)
-    return None
 
 
 def _table_maker(owner: str, typed: bool, sample_map: SampleExportMap | None) -> Callable[[SampleBatch[Any]], Table]:

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from atdata import Dataset, URLSource
-from atdata.atomic import Staging
-from atdata.shard.manifest import Manifest, ShardFacts, manifest_lock, merge_into_manifest, own_manifest, read_manifest
-from atdata.shard.sidecar import read_sidecar, sidecar_name
-from atdata.sources.download import Digest
-from atdata.sources.url import local_path, path_of
+from atdata.copying import copy_shards, originals
+from atdata.shard.manifest import Manifest, ShardFacts, manifest_lock, merge_into_manifest, read_manifest
+from atdata.shard.sidecar import sidecar_name
+from atdata.sources.url import local_path
 from atdata.storing import (
     MAXSIZE,
     Limits,
     NothingStored,
-    Ready,
-    check,
     folder_of,
     keyed_samples,
     no_others,
     ready_shards,
-    schemas_of,
     shard_names,
 )
 from atdata.write import ShardWriter
-
-_BLOCK = 4 << 20
 
 
 class DiskDataStore:
@@ -110,7 +103,7 @@ class DiskDataStore:
         if ready is not None and not sum(shard.facts.samples for shard in ready):
             raise NothingStored("the dataset has no samples, so nothing was stored")
         if ready is not None:
-            return [path.as_uri() for path in _copy(ds, ready, folder)]
+            return [path.as_uri() for path in copy_shards(originals(ds), folder, shard_names(ready))]
         name = shard_names()(0).replace("000000", "%06d")
         with ShardWriter(folder / name, ds.sample_type, maxcount=maxcount, maxsize=maxsize or MAXSIZE) as writer:
             for key, sample in keyed_samples(ds):
@@ -200,54 +193,3 @@ def _facts(url: str) -> ShardFacts | None:
     path = local_path(url)
     manifest = read_manifest(path.parent) if path is not None else None
     return manifest.shards.get(path.name) if path is not None and manifest is not None else None
-
-
-def _copy(ds: Dataset[Any], ready: Sequence[Ready], folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    own_manifest(folder)  # better refused now than after an hour of copying
-    staging = Staging(folder)
-    name_of = shard_names()
-    try:
-        copies = [_stage(ds.source, shard, staging, name_of(number)) for number, shard in enumerate(ready)]
-        _publish(staging, copies, folder, schemas_of(ready))
-    finally:
-        staging.discard()
-    return [folder / facts.name for facts in copies]
-
-
-def _stage(source: Any, shard: Ready, staging: Staging, name: str) -> ShardFacts:
-    """Copy a shard into the staging folder, with its sidecar if it has one."""
-    digest, size = hashlib.sha256(), 0
-    buffer = memoryview(bytearray(_BLOCK))
-    with source.open_shard(shard.shard_id) as stream, open(staging.create(name), "wb", buffering=0) as file:
-        while count := stream.readinto(buffer):
-            digest.update(buffer[:count])
-            rest = buffer[:count]
-            while len(rest):
-                rest = rest[file.write(rest) or 0 :]
-            size += count
-        os.fsync(file.fileno())
-    facts = shard.facts
-    check(name, size, digest.hexdigest(), Digest(facts.bytes, facts.sha256))
-    path = path_of(source, shard.shard_id)
-    if path is not None and read_sidecar(path, facts) is not None:
-        with open(staging.create(sidecar_name(name)), "wb") as file:
-            file.write(path.with_name(sidecar_name(path.name)).read_bytes())
-    return ShardFacts(name, facts.samples, facts.bytes, facts.sha256, facts.first_key, facts.schema)
-
-
-def _publish(staging: Staging, copies: Sequence[ShardFacts], folder: Path, schemas: dict[str, dict[str, Any]]) -> None:
-    named: list[Path] = []
-    with manifest_lock(folder):
-        try:
-            for facts in copies:
-                for name in (facts.name, sidecar_name(facts.name)):
-                    if name == facts.name or staging.has(name):
-                        staging.publish(name, overwrite=False)
-                        named.append(folder / name)
-            staging.sync()
-            merge_into_manifest(folder, copies, schemas)
-        except BaseException:
-            for path in named:
-                path.unlink(missing_ok=True)
-            raise

@@ -149,7 +149,7 @@ class S3DataStore:
         bucket = self._bucket
         _current(bucket, _join(folder, NAME))  # better refused now than after an hour of copying
         ready = ready_shards(ds, limits)
-        names = shard_names()
+        names = shard_names(ready or ())
         with Uploads(bucket) as uploads:
             if ready is not None:
                 facts = _copy(ds, ready, uploads, folder, names)
