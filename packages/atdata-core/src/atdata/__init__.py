@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from . import atmosphere as atmosphere
     from . import cid as cid
+    from . import config as config
     from . import errors as errors
     from . import local as local
     from . import plugins as plugins
@@ -78,6 +79,7 @@ _HOME = {
 _MODULES = {
     "atmosphere",
     "cid",
+    "config",
     "errors",
     "lens",
     "local",

@@ -132,6 +132,14 @@ class UnlistableURL(AtdataError, ValueError):
     """A URL names a folder or a glob where nothing can list what is there."""
 
 
+class RowError(AtdataError, ValueError):
+    """Data from elsewhere that cannot become samples: a file, or a row of it."""
+
+
+class ConfigError(AtdataError, ValueError):
+    """The configuration cannot be understood, or holds what it may not."""
+
+
 class SplitNotFound(AtdataError, ValueError, KeyError):
     """A dataset has no split of that name."""
 

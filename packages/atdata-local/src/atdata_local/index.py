@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from atdata import Dataset
+from atdata import Dataset, config, plugins
 from atdata.errors import EntryNotFound, NameTaken
 from atdata.protocols import AbstractDataStore, Packable
 from atdata.schema import schema_of, type_of
+from atdata.sources.url import scheme_of
 from atdata.uri import is_reference
 
 from .catalog import ALL, COLUMNS, PAGE, Catalog, Row, choose, default_path
@@ -30,8 +31,9 @@ class Index:
     """A catalogue of datasets and schemas, in a file of this machine or on a team's Redis server.
 
     ``Index()`` is embedded, one SQLite file in the user's data directory, unless the environment variable
-    ``ATDATA_INDEX_URL`` names another file or a server. ``LocalIndex`` is the same class. Nothing is opened before it
-    is needed; an index may be used by any number of threads, processes and hosts at once.
+    ``ATDATA_INDEX_URL`` or the configuration (``atdata.config``) names another file or a server. ``LocalIndex`` is
+    the same class. Nothing is opened before it is needed; an index may be used by any number of threads, processes
+    and hosts at once.
 
     Args:
         redis: a ``redis.Redis`` or ``RedisCluster``, or the URL of an index: ``redis://``, ``rediss://``,
@@ -447,5 +449,9 @@ def default_stubs() -> Path:
 
 
 def default_index() -> Index:
-    """The index of this user: ``Index()``."""
-    return Index()
+    """The index of this user, ``Index()``, with the store of the configuration."""
+    url = config.get("store")
+    if url is None:
+        return Index()
+    make: Any = plugins.get("atdata.stores", scheme_of(url) or "file")
+    return Index(data_store=make(url))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from atdata import config
 from atdata.sources import public
 
 from ..errors import NoIndexURL
@@ -185,7 +186,7 @@ def choose(place: Any, path: str | os.PathLike[str] | None, repository: str, con
     if connection:
         return open_redis(lambda client, options: client(**{**options, **connection}), repository)
     if place is None:
-        url = os.environ.get("ATDATA_INDEX_URL")
+        url = config.get("index")
         return open_catalog(url, repository) if url else open_sqlite(default_path())
     if isinstance(place, str):
         return open_catalog(place, repository)
