@@ -16,9 +16,10 @@ from typer.testing import CliRunner, Result
 
 import atdata
 from atdata_cli.app import app
-from atdata_local import Index, LocalDatasetEntry
+from atdata_local import DiskDataStore, Index, LocalDatasetEntry
 from atdata_local.diagnose import Finding, diagnose
 from atdata_local.entries import keep
+from atdata_local.index import default_index
 
 
 @atdata.packable
@@ -143,6 +144,40 @@ def test_schemas(index: Index, tmp_path: Path) -> None:
     assert "label: int" in Path(written["path"]).read_text()
     assert run("schema", "show", "Nothing").exit_code == 1
     assert run("schema", "show", "no schema").exit_code == 1
+
+
+def test_schemas_of_datasets_files_and_classes(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    record = index.get_schema("atdata://local/sampleSchema/Digit@1.0.0")
+    content = {key: record[key] for key in ("name", "version", "fields", "description")}
+    assert parsed("schema", "show", "./digits.tar") == content
+    assert parsed("schema", "show", "@local/digits") == record
+    (tmp_path / "my_words.py").write_text("import atdata\n\n@atdata.packable\nclass Word:\n    letters: list[str]\n")
+    assert parsed("schema", "show", "my_words:Word")["fields"][0]["name"] == "letters"
+    assert "letters: list[str]" in output("schema", "show", "my_words:Word")
+    (tmp_path / "digit.json").write_text(output("schema", "json-schema", "Digit"))
+    assert parsed("schema", "show", "./digit.json") == record
+    assert output("schema", "diff", "./digit.json", "@local/digits") == "no difference\n"
+    assert parsed("schema", "diff", "./digits.tar", "my_words:Word")["added"] == ["letters"]
+    written = parsed("schema", "stub", "my_words:Word", "--dir", str(tmp_path / "stubs"))
+    assert "letters: list[str]" in Path(written["path"]).read_text()
+    assert run("schema", "show", "my_words:Nothing").exit_code == 1
+
+
+def test_index_and_store_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "config.toml"
+    monkeypatch.setenv("ATDATA_CONFIG", str(file))
+    for name in ("ATDATA_INDEX_URL", "ATDATA_STORE_URL", "ATDATA_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    file.write_text(f"[profiles.default]\nindex = 'sqlite://{tmp_path}/lab.sqlite3'\nstore = '{tmp_path}/store'\n")
+    assert Index().url == f"sqlite://{tmp_path}/lab.sqlite3"
+    assert Index().data_store is None
+    assert default_index().data_store == DiskDataStore(tmp_path / "store")
+    monkeypatch.setenv("ATDATA_INDEX_URL", f"sqlite://{tmp_path}/own.sqlite3")
+    assert default_index().url == f"sqlite://{tmp_path}/own.sqlite3"
+    monkeypatch.setenv("ATDATA_STORE_URL", f"file://{tmp_path}/other")
+    assert default_index().data_store == DiskDataStore(tmp_path / "other")
 
 
 def test_index_may_be_named(index: Index, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def load_dataset(
             ``atdata://...``. A ``pathlib.Path`` is taken letter by letter.
         sample_type: the samples' type. By default it is the one that the manifest or the index names, made from its
             schema, and ``DictSample`` where there is none or where a split's shards have several.
-        split: the split to load; None loads all.
+        split: the split to load; ``"all"`` loads all as one dataset, None each by itself.
         data_files: the shards, relative to ``path``: a pattern or several of them, which are for training, or
             patterns by the name of their split.
         streaming: kept as ``DatasetDict.streaming``. Datasets always stream.
@@ -145,6 +145,8 @@ def load_dataset(
         # an entry may lead to plain http by no detour either; those of a team's own index, to servers of its network
         options = {"keep_tls": True, "public_only": kind != "local" and not insecure}
         sample_type = index.decode_schema(entry.schema_ref) if sample_type is None else sample_type
+    if split == "all" and split not in groups:
+        groups = {split: [shard for shards in groups.values() for shard in shards]}
     if split is not None and split not in groups:
         raise no_such_split(split, {name: len(shards) for name, shards in groups.items()})
     store: Any = None if entry is None else getattr(index, "data_store", None)

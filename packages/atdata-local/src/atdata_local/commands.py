@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from atdata.schema import diff
+from atdata.schema import diff, schema_cid, to_json_schema, type_of
+from atdata.schema.named import record_at
 from atdata.schema.stubs import import_path, write_stub
 from atdata.uri import is_reference
 from atdata_cli.output import examples, note, print_json, print_table, say
@@ -19,7 +20,7 @@ from .entry import LocalDatasetEntry
 from .index import Index, default_stubs
 
 index_group = typer.Typer(help="Find and manage the datasets of an index.", no_args_is_help=True)
-schema_group = typer.Typer(help="Look at the schemas of an index.", no_args_is_help=True)
+schema_group = typer.Typer(help="Look at schemas: of an index, of datasets, of classes.", no_args_is_help=True)
 diagnose_group = typer.Typer(help="Check the place of an index.")
 
 Where: TypeAlias = Annotated[
@@ -30,7 +31,12 @@ AsJSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Limit: TypeAlias = Annotated[int, typer.Option(min=1, help="At most so many.")]
 Cursor: TypeAlias = Annotated[str | None, typer.Option(help="Begin behind this name.")]
 Name: TypeAlias = Annotated[str, typer.Argument(help="Name of a dataset.")]
-Reference: TypeAlias = Annotated[str, typer.Argument(help="Name, Name@version, or the whole reference of a schema.")]
+Reference: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="SCHEMA", help="Name, Name@version, reference, ./dataset/, @owner/dataset, file.json or module:Class."
+    ),
+]
 
 
 @index_group.command("list", epilog=examples("atdata index list --prefix mnist", "atdata index list --json"))
@@ -128,25 +134,34 @@ def list_schemas(where: Where = None, as_json: AsJSON = False) -> None:
         print_table(("name", "version", "fields", "description"), rows)
 
 
-@schema_group.command("show", epilog=examples("atdata schema show Digit", "atdata schema show Digit@1.0.0 --json"))
+@schema_group.command(
+    "show",
+    epilog=examples(
+        "atdata schema show Digit",
+        "atdata schema show Digit@1.0.0 --json",
+        "atdata schema show ./data/",
+        "atdata schema show my_types:Digit",
+    ),
+)
 def show_schema(ref: Reference, where: Where = None, as_json: AsJSON = False) -> None:
-    """Show a schema."""
-    index = Index(where)
-    record = index.get_schema_record(_reference(ref))
+    """Show a schema: of an index, of a dataset, or of a class, whose module is imported."""
+    record = _record(ref, where)
     if as_json:
-        print_json(record.to_dict())
+        print_json(record)
         return
-    say(f"{record.ref}\n{record.cid}, published {record.created_at:%Y-%m-%d %H:%M} UTC")
-    if record.description:
-        say(record.description)
-    say(repr(index.decode_schema(record.ref)))
+    published = f", published {record['createdAt'][:16].replace('T', ' ')} UTC" if "createdAt" in record else ""
+    say(f"{record.get('$ref') or record['name']}\n{schema_cid(record)}{published}")
+    if record.get("description"):
+        say(record["description"])
+    say(repr(type_of(record)))
 
 
-@schema_group.command("diff", epilog=examples("atdata schema diff Digit@1.0.0 Digit@2.0.0"))
+@schema_group.command(
+    "diff", epilog=examples("atdata schema diff Digit@1.0.0 Digit@2.0.0", "atdata schema diff ./old/ my_types:Digit")
+)
 def diff_schemas(old: Reference, new: Reference, where: Where = None, as_json: AsJSON = False) -> None:
     """Show what differs between two schemas, and for whom that matters."""
-    index = Index(where)
-    found = diff(index.get_schema(_reference(old)), index.get_schema(_reference(new)))
+    found = diff(_record(old, where), _record(new, where))
     if as_json:
         parts = ("added", "removed", "changed", "breaks_readers", "breaks_writers", "compatible")
         print_json({part: getattr(found, part) for part in parts})
@@ -164,13 +179,21 @@ def stub(
     as_json: AsJSON = False,
 ) -> None:
     """Write a Python module from which editors know the fields of a schema."""
-    record = Index(where).get_schema(_reference(ref))
+    record = _record(ref, where)
     path = write_stub(record, folder or default_stubs())
     module = import_path(record)
     if as_json:
         print_json({"path": str(path), "module": module, "name": record["name"]})
     else:
         say(f"Wrote {path}: from {module} import {record['name']}")
+
+
+@schema_group.command(
+    "json-schema", epilog=examples("atdata schema json-schema Digit", "atdata schema json-schema ./data/")
+)
+def json_schema(ref: Reference, where: Where = None) -> None:
+    """Print a schema as JSON Schema, for programs that know nothing of atdata."""
+    print_json(to_json_schema(_record(ref, where)))
 
 
 @diagnose_group.callback(
@@ -195,8 +218,12 @@ def check(
         raise typer.Exit(1)
 
 
-def _reference(text: str) -> str:
-    return text if is_reference(text) else f"atdata://local/sampleSchema/{text}"
+def _record(text: str, where: str | None) -> Mapping[str, Any]:
+    """The schema record that a person names."""
+    found = record_at(text)
+    if found is not None:
+        return found
+    return Index(where).get_schema(text if is_reference(text) else f"atdata://local/sampleSchema/{text}")
 
 
 def _first_line(text: str | None) -> str:
