@@ -15,7 +15,9 @@ LIST = Path(__file__).with_name("public-api.txt")
 MODULES = [
     "atdata",
     "atdata.cid",
+    "atdata.config",
     "atdata.errors",
+    "atdata.ingest",
     "atdata.plugins",
     "atdata.protocols",
     "atdata.schema",

@@ -26,6 +26,17 @@ REFERENCE = {
             *("compare", "comparison.Comparison", "comparison.Difference"),
         ],
     ),
+    "making": (
+        "Making datasets",
+        "atdata",
+        [
+            *("ingest.open_rows", "ingest.type_for", "ingest.write_rows", "ingest.Rows", "ingest.Row"),
+            *("reshape.reshard", "reshape.join", "reshape.split", "copying.copy_shards", "copying.originals"),
+            *("export.jsonl.to_jsonl", "export.jsonl.json_lines", "export.croissant.to_croissant"),
+            *("export.croissant.About", "schema.named.record_at", "schema.named.load_type"),
+        ],
+    ),
+    "config": ("Configuration", "atdata.config", []),
     "sources": ("Sources", "atdata", ["URLSource", "S3Source"]),
     "protocols": (
         "Protocols",

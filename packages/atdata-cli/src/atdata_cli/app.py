@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -83,6 +84,21 @@ def _print_versions(wanted: bool) -> None:
     raise typer.Exit
 
 
+def _use_profile(ctx: typer.Context, name: str | None) -> None:
+    if name is None:
+        return
+    variable = "ATDATA_PROFILE"
+    before = os.environ.get(variable)
+
+    def restore() -> None:  # other commands may follow in this process
+        os.environ.pop(variable)
+        if before is not None:
+            os.environ[variable] = before
+
+    os.environ[variable] = name
+    ctx.call_on_close(restore)
+
+
 def _be_quiet(wanted: bool) -> None:
     settings.quiet = settings.quiet or wanted
 
@@ -118,6 +134,17 @@ def root(
             help="Print the version of every installed atdata distribution.",
         ),
     ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            callback=_use_profile,
+            is_eager=True,
+            expose_value=False,
+            help="Use the settings of this profile; goes before the command. See 'atdata config'.",
+        ),
+    ] = None,
     quiet: Annotated[
         bool,
         typer.Option(

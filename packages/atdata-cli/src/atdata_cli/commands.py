@@ -43,6 +43,14 @@ OWN: Final[dict[str, Own]] = {
     "stats": Own(LOOKING, "statistics", "Tell of each field which values it has."),
     "validate": Own(LOOKING, "checking", "Check every shard, member and field."),
     "diff": Own(LOOKING, "checking", "Show in what two datasets differ."),
+    "write": Own(MAKING, "making", "Write a dataset from images, a table, JSON lines or NumPy arrays."),
+    "reshard": Own(MAKING, "making", "Write a dataset into larger or smaller shards."),
+    "cat": Own(MAKING, "making", "Join datasets into one."),
+    "split": Own(MAKING, "making", "Divide a dataset by chance, as into train and test."),
+    "export": Own(MAKING, "exporting", "Write a dataset as Parquet, JSON lines or Croissant."),
+    "get": Own(SHARING, "sharing", "Copy a dataset to a folder of this machine."),
+    "publish": Own(SHARING, "sharing", "Record a dataset in an index under a name."),
+    "config": Own(THIS_COMMAND, "configuring", "Show and change settings and profiles."),
     "plugins": Own(THIS_COMMAND, "listing", "List what the installed distributions add to atdata."),
 }
 

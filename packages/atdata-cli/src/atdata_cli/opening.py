@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from typing import IO, Annotated, Any, TypeAlias
 
 import typer
 
-from atdata import Dataset, DatasetDict, DictSample, load_dataset
-from atdata.errors import ManifestError, SchemaError, ShardUnreadable
+from atdata import Dataset, DictSample, load_dataset
+from atdata.errors import ManifestError, NoSampleType, SchemaError, ShardUnreadable
+from atdata.schema.named import load_type
 from atdata.splits import no_such_split
 from atdata_cli.output import print_error, settings
 
@@ -74,13 +74,22 @@ def open_splits(where: str, split: str | None = None, sample_type: str | None = 
     return {split: found[split]}
 
 
-def _load(where: str, kind: type[Any] | None) -> DatasetDict[Any]:
+def open_whole(where: str, split: str | None = None, sample_type: str | None = None) -> Dataset[Any]:
+    """The dataset that a person means, all its splits as one; raises as ``open_splits``."""
+    if where == "-":
+        return next(iter(open_splits(where, split, sample_type).values()))
+    kind = None if sample_type is None else import_type(sample_type)
+    found: Dataset[Any] = _load(where, kind, split or "all")
+    return found
+
+
+def _load(where: str, kind: type[Any] | None, split: str | None = None) -> Any:
     try:
-        return load_dataset(where, kind) if kind is not None else load_dataset(where)
+        return load_dataset(where, kind, split=split)
     except (ManifestError, SchemaError) as error:
         if kind is not None:
             raise
-        found = load_dataset(where, DictSample)
+        found = load_dataset(where, DictSample, split=split)
         if not settings.quiet:
             print_error(f"warning: {error}")
         return found
@@ -92,16 +101,7 @@ def import_type(text: str) -> type[Any]:
     Raises:
         typer.BadParameter: there is none.
     """
-    module, _, name = text.partition(":")
-    sys.path.insert(0, "")
     try:
-        found = import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise typer.BadParameter(f"{text!r} names no class; write it as package.module:Class ({error})") from error
-    finally:
-        sys.path.remove("")
-    if not (isinstance(found, type) and hasattr(found, "from_bytes")):
-        raise typer.BadParameter(f"{text!r} is no sample type; put @atdata.packable above its class statement")
-    return found
+        return load_type(text)
+    except NoSampleType as error:
+        raise typer.BadParameter(str(error)) from error
