@@ -54,6 +54,7 @@ REFERENCE = {
 }
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+import commands  # noqa: E402
 import lexicons  # noqa: E402
 from test_public_api import public_names  # noqa: E402
 
@@ -64,3 +65,6 @@ for page, (title, module, names) in REFERENCE.items():
 
 with mkdocs_gen_files.open("reference/lexicons.md", "w") as file:
     file.write(lexicons.page())
+
+with mkdocs_gen_files.open("reference/commands.md", "w") as file:
+    file.write(commands.page())
