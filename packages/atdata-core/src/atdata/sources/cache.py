@@ -150,6 +150,10 @@ class ShardCache:
                 "cache_bytes, or leave out cache_dir to read without a cache"
             )
 
+    def held(self) -> int:
+        """Bytes of the shards that it keeps, and of those on their way into it."""
+        return sum(status.st_size for _, status in self._files())
+
     def _make_room(self, size: int) -> bool:
         """Remove shards until there is room for another. The lock is held."""
         files = list(self._files())

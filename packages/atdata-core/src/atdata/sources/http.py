@@ -59,7 +59,7 @@ _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
 _SAFE = "%/:=&?~+!$,;'@()*[]"
 
 
-def connector(url: str, access: Access) -> Connect:
+def connector(url: str, access: Access, missing: int = 404) -> Connect:
     """What opens a shard on an HTTP server, at any position.
 
     No error that it raises, there or from the body, holds what may be secret: neither in its text nor in the
@@ -68,23 +68,24 @@ def connector(url: str, access: Access) -> Connect:
     Args:
         url: an ``http:`` or ``https:`` URL; user and password in it are sent as basic authentication.
         access: how to ask.
+        missing: with which status the server, too, says that there is no such thing.
 
     Returns:
         A function that raises `ShardNotFound` where the server says that there is no such thing,
         `ShardPermissionError` where it refuses it to this user, and `ShardUnreadable` for any other answer. What can
         pass, such as no answer in time, is a `Passing`.
     """
-    return lambda position, version: _connect(url, access, position, version)
+    return lambda position, version: _connect(url, access, missing, position, version)
 
 
-def _connect(url: str, access: Access, position: int, version: Version) -> _Body:
+def _connect(url: str, access: Access, missing: int, position: int, version: Version) -> _Body:
     headers = access.request_headers()
     try:
         request = _request(url, headers, position, version)
         response: HTTPResponse = _opener(access).open(request, timeout=access.timeout)
     except HTTPError as error:
         error.close()
-        fault: Exception = _refusal(url, error, position, version)
+        fault: Exception = _refusal(url, error, missing, position, version)
     except _PrivateAddress as error:
         fault = UnsafeURL(
             f"{public(url)} leads to {error}, which is no public address, and was named by others. If you trust it, "
@@ -202,15 +203,16 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _refusal(url: str, error: HTTPError, position: int, version: Version) -> Exception:
+def _refusal(url: str, error: HTTPError, missing: int, position: int, version: Version) -> Exception:
     status = error.code
+    kind = ShardNotFound if status == missing else _KINDS.get(status, ShardUnreadable)
     # the server's own words might repeat the URL
     phrase = responses.get(status, "(no standard status)")
     advice = ", a redirect that is not followed: it goes in circles, or to where none may" if status < 400 else ""
     if status == 416 and position:
         length = f" of the {version.length:,} that the server announced" if version.length is not None else ""
         advice = f": there is nothing behind the first {position:,} bytes{length}"
-    fault = _KINDS.get(status, ShardUnreadable)(f"the server answers {status} {phrase} for {public(url)}{advice}")
+    fault = kind(f"the server answers {status} {phrase} for {public(url)}{advice}")
     if status >= 500 or status in _PASSING:
         return Passing(fault, _seconds(error.headers.get("Retry-After", "")))
     return fault

@@ -71,7 +71,7 @@ class Remote:
         if scheme in ("http", "https"):
             from . import http
 
-            return self._download(shard, http.connector(shard, self.access), ahead=True)
+            return self.download(shard, http.connector(shard, self.access))
 
         from .command import PROGRAMS, open_command
 
@@ -93,7 +93,7 @@ class Remote:
 
         connect, advice = filesystems.connector(shard, scheme)
         if connect is not None:
-            return self._download(shard, connect, ahead=True)
+            return self.download(shard, connect)
         if scheme in PROGRAMS:
             program = PROGRAMS[scheme][0]
             advice += f". If {program} is installed, URLSource(url, allow_shell=True) reads it with that"
@@ -102,9 +102,16 @@ class Remote:
     def _stream(self, shard: str, open_stream: Callable[[], IO[bytes]]) -> IO[bytes]:
         if self.cache is None and shard not in self.digests:
             return open_stream()
-        return self._download(shard, lambda _position, _version: _Stream(open_stream()), ahead=False)
+        return self.download(shard, lambda _position, _version: _Stream(open_stream()), ahead=False)
 
-    def _download(self, shard: str, connect: Connect, *, ahead: bool) -> IO[bytes]:
+    def download(self, shard: str, connect: Connect, *, ahead: bool = True) -> IO[bytes]:
+        """Open a shard in a way of one's own; see ``open``.
+
+        Args:
+            shard: its identifier.
+            connect: opens it at a position.
+            ahead: whether a thread reads ahead.
+        """
         digest, cache = self.digests.get(shard), self.cache
         if cache is not None and digest is not None and (kept := cache.find(shard, Version(), digest)):
             return kept
