@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from . import errors as errors
     from . import lexicon as lexicon
+    from .blob_source import BlobSource as BlobSource
+    from .blob_store import PDSBlobStore as PDSBlobStore
     from .client import AtmosphereClient as AtmosphereClient
     from .client import AtmosphereClient as Client
     from .datasets import DatasetLoader as DatasetLoader
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
 _HOME = {
     "AtUri": "atdata.uri",
     "AtmosphereClient": ".client",
+    "BlobSource": ".blob_source",
     "DatasetLoader": ".datasets",
     "DatasetPublisher": ".datasets",
     "LensLoader": ".lenses",
     "LensPublisher": ".lenses",
+    "PDSBlobStore": ".blob_store",
     "SchemaLoader": ".schemas",
     "SchemaPublisher": ".schemas",
 }
@@ -38,11 +42,13 @@ _MODULES = {"errors", "lexicon"}
 __all__ = [
     "AtUri",
     "AtmosphereClient",
+    "BlobSource",
     "Client",
     "DatasetLoader",
     "DatasetPublisher",
     "LensLoader",
     "LensPublisher",
+    "PDSBlobStore",
     "SchemaLoader",
     "SchemaPublisher",
 ]

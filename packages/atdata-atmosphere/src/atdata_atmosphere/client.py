@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from atproto_client import Client as SdkClient
 
@@ -12,14 +13,20 @@ from atdata.uri import AtUri
 
 from . import budget
 from .errors import AtmosphereError, InvalidRecord, RecordChanged, RecordExists, ServerFault
-from .identity import PLC, Directory
-from .policy import Policy, origin
+from .identity import Directory
+from .network import HOME, PLC, Network, env_options
 from .reading import BLOB_TIMEOUT, Reader, at_uri
-from .records import batches, checked, new_key, record_cid, uris_of
+from .records import batches, blob_bytes, checked, new_key, record_cid, uris_of
 from .session import Session, read_private
 from .xrpc import Xrpc
 
-_HOME = "https://bsky.social"
+if TYPE_CHECKING:
+    from .uploads import Content
+
+# Bytes of a blob that servers take which do not say how many
+_BLOB_LIMIT = 5 << 20
+# Bytes a second: an uplink that is slower, or a disk, is given up
+_SLOWEST, _SLOWEST_COPY = 100_000, 10_000_000
 
 
 class AtmosphereClient(Reader):
@@ -35,6 +42,9 @@ class AtmosphereClient(Reader):
         timeout: seconds that a call may take, uploads and downloads of blobs apart.
         patience: seconds that a call may wait where a server, or the account's allowance, says "later".
         _client: a client of the ``atproto`` SDK to use for the login.
+
+    Attributes:
+        network: which network it reads.
 
     Raises:
         UnsafeURL: one of the URLs is not https; a ``ValueError``.
@@ -56,12 +66,13 @@ class AtmosphereClient(Reader):
         patience: float = 900.0,
         _client: SdkClient | None = None,
     ) -> None:
-        home, plc = base_url or _HOME, plc_url or PLC
-        policy = Policy(allow_insecure, frozenset({origin(home), origin(plc)}))
+        self.network = Network(base_url or HOME, plc_url or PLC, allow_insecure, timeout)
+        policy, home = self.network.policy, self.network.home
         policy.check(home)
-        policy.check(plc)
+        policy.check(self.network.plc)
         xrpc = Xrpc(policy, timeout, patience)
-        super().__init__(xrpc, Directory(xrpc, plc, home))
+        super().__init__(xrpc, Directory(xrpc, self.network.plc, home))
+        self._blob_limits: dict[str, int] = {}
         self._session = Session(self._xrpc, _client or SdkClient(home, request=self._xrpc.request()))
 
     @classmethod
@@ -80,10 +91,7 @@ class AtmosphereClient(Reader):
             AtmosphereError: the login fails.
         """
         env = os.environ
-        options.setdefault("base_url", env.get("ATDATA_PDS") or None)
-        options.setdefault("plc_url", env.get("ATDATA_PLC") or None)
-        options.setdefault("allow_insecure", env.get("ATDATA_ALLOW_INSECURE", "") not in ("", "0"))
-        client = cls(**options)
+        client = cls(**env_options() | options)
         path, handle = env.get("ATDATA_SESSION_FILE"), env.get("ATDATA_HANDLE")
         if path and os.path.exists(path):
             client.load_session(path)
@@ -113,6 +121,11 @@ class AtmosphereClient(Reader):
     def handle(self) -> str:
         """Handle of the account; raises like ``did``."""
         return self._session.handle
+
+    @property
+    def server(self) -> str:
+        """URL of the server that the account is on; before a login, of the one to log in at."""
+        return self._session.server
 
     def login(self, handle: str, password: str) -> None:
         """Log in.
@@ -249,7 +262,11 @@ class AtmosphereClient(Reader):
         if validate is not None:
             body["validate"] = validate
         self._session.procedure(
-            "com.atproto.repo.putRecord", body, points=budget.UPDATE, done=lambda: self._holds(uri, value)
+            "com.atproto.repo.putRecord",
+            body,
+            points=budget.UPDATE,
+            timeout=_time_for(value),
+            done=lambda: self._holds(uri, value),
         )
 
     def _holds(self, uri: AtUri, value: Mapping[str, Any]) -> bool:
@@ -296,7 +313,11 @@ class AtmosphereClient(Reader):
         last, value = uris_of(self.did, group)[-1], group[-1]["value"]
         points = budget.CREATE * len(group)
         self._session.procedure(
-            "com.atproto.repo.applyWrites", body, points=points, done=lambda: self._holds(last, value)
+            "com.atproto.repo.applyWrites",
+            body,
+            points=points,
+            timeout=_time_for(group),
+            done=lambda: self._holds(last, value),
         )
 
     def delete_record(self, uri: str | AtUri, *, swap_commit: str | None = None) -> None:
@@ -332,13 +353,40 @@ class AtmosphereClient(Reader):
             PayloadTooLarge: larger than the server allows; a ``ValueError``.
             NotLoggedIn, AtmosphereError: as for ``create_record``.
         """
+        from .uploads import Content
+
+        return self._send_blob(Content("the blob", io.BytesIO(data), len(data)), mime_type)
+
+    def _send_blob(self, content: Content, mime_type: str) -> dict[str, Any]:
+        timeout = BLOB_TIMEOUT + len(content) / _SLOWEST
         answer = self._session.procedure(
-            "com.atproto.repo.uploadBlob", bytes(data), content_type=mime_type, timeout=BLOB_TIMEOUT
+            "com.atproto.repo.uploadBlob", content, content_type=mime_type, timeout=timeout
         )
         blob = answer.get("blob")
         if not isinstance(blob, dict) or not isinstance(blob.get("ref"), dict):
             raise ServerFault("the server took the blob and did not say what to call it")
         return blob
+
+    def blob_limit(self) -> int:
+        """How many bytes a blob may have at most that the account's server takes, as far as it tells; asked once.
+
+        Raises:
+            AtmosphereError: it cannot be asked.
+        """
+        server = self.server
+        if server not in self._blob_limits:
+            told = self._xrpc.query(server, "com.atproto.server.describeServer", {}).get("blobUploadLimit")
+            self._blob_limits[server] = told if type(told) is int and told > 0 else _BLOB_LIMIT
+        return self._blob_limits[server]
+
+    def _blob_headers(self, cid: str) -> dict[str, str]:
+        """What the account's server says of a blob of the account.
+
+        Raises:
+            RecordRefused, RecordNotFound: it does not have it, or no record refers to it.
+        """
+        url = f"{self.server}/xrpc/com.atproto.sync.getBlob"
+        return self._xrpc.head(url, {"did": self.did, "cid": cid}, what=f"blob {cid} of {self.did}")
 
     def publish_schema(self, sample_type: type, **options: Any) -> AtUri:
         """Publish the schema of a sample type; the same as ``SchemaPublisher(client).publish(...)``."""
@@ -348,4 +396,10 @@ class AtmosphereClient(Reader):
 
     def __repr__(self) -> str:
         who = f", {self.handle}" if self.is_authenticated else ""
-        return f"AtmosphereClient({self._session.server!r}{who})"
+        return f"AtmosphereClient({self.server!r}{who})"
+
+
+def _time_for(value: Any) -> float | None:
+    """Seconds that writing records may take, if they refer to blobs: the server copies these before it answers."""
+    blobs = blob_bytes(value)
+    return BLOB_TIMEOUT + blobs / _SLOWEST_COPY if blobs else None

@@ -8,12 +8,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from atdata import Dataset
 from atdata.uri import AtUri
 
+from .blob_writing import Blob, send_blobs
 from .client import AtmosphereClient
 from .errors import InvalidRecord, WrongRecord
 from .kinds import ANY_SCHEMA, Loader, Pins, fetched, new_record, told_beforehand
 from .records import DATASET, Record
 from .schemas import SchemaPublisher
-from .storage import BLOBS, EXTERNAL, dataset_at, external_storage, facts_in, facts_of, raw_cid, urls_in, urls_of
+from .storage import (
+    BLOBS,
+    EXTERNAL,
+    blob_storage,
+    blobs_at,
+    dataset_at,
+    external_storage,
+    facts_in,
+    facts_of,
+    raw_cid,
+    urls_in,
+    urls_of,
+)
 
 if TYPE_CHECKING:
     from .lexicon.models.ac.foundation.dataset.record import Record as DatasetRecord
@@ -127,7 +140,7 @@ class DatasetPublisher:
 
     def publish_with_blobs(
         self,
-        blobs: Iterable[bytes],
+        blobs: Iterable[Blob],
         schema_uri: str | AtUri,
         *,
         name: str,
@@ -140,10 +153,11 @@ class DatasetPublisher:
     ) -> AtUri:
         """Upload shards into the account's own repository and publish a dataset of them.
 
-        A server keeps blobs only once a record refers to them; if anything fails before that, it drops them.
+        A server keeps blobs only while a record refers to them; if anything fails before there is one, it drops them.
+        Several are sent at a time, files while they are read; what the repository has already is not sent again.
 
         Args:
-            blobs: the bytes of the shards.
+            blobs: the shards: paths, or their bytes.
             schema_uri: AT URI of the schema of its samples.
             mime_type: what the shards are.
             name, description, tags, license, metadata, rkey: as for ``publish``.
@@ -152,15 +166,15 @@ class DatasetPublisher:
             Where the record is.
 
         Raises:
-            PayloadTooLarge: a shard is larger than the server allows; a ``ValueError``.
+            PayloadTooLarge: a shard is larger than the server allows; a ``ValueError``. Of a list, no other is sent.
+            OSError: a file cannot be read.
             InvalidRecord, RecordNotFound, NotLoggedIn, AtmosphereError: as for ``publish``.
         """
         given = {"description": description, "tags": tags, "license": license, "metadata": metadata}
         self._check(name, {"$type": BLOBS, "blobs": [_NO_BLOB]}, {}, given, rkey)
         self._pin(schema_uri)
-        shards = [{"blob": self.client.upload_blob(blob, mime_type)} for blob in blobs]
-        size = {"shards": len(shards), "bytes": sum(shard["blob"].get("size", 0) for shard in shards)}
-        return self._create(name, schema_uri, {"$type": BLOBS, "blobs": shards}, size, given, rkey)
+        storage, size = blob_storage(*send_blobs(self.client, blobs, mime_type))
+        return self._create(name, schema_uri, storage, size, given, rkey)
 
     def _create(
         self,
@@ -272,10 +286,8 @@ class DatasetLoader(_Loader):
         record = self._record(uri)
         storage, of = record["storage"], f"the record {record.uri}"
         if _storage_type(record) == "external":
-            return dataset_at(sample_type, urls_in(storage), facts_in(storage), self.client.policy, of)
-        urls = self._blob_urls(record)
-        facts = {url: _blob_facts(shard) for url, shard in zip(urls, storage["blobs"], strict=True)}
-        return dataset_at(sample_type, urls, facts, self.client.policy, of)
+            return dataset_at(sample_type, urls_in(storage), facts_in(storage), self.client, of)
+        return blobs_at(sample_type, storage["blobs"], record.uri.authority, self.client)
 
     def _record(self, uri: str | AtUri) -> Record:
         return fetched(self.client, uri, DATASET)
@@ -292,12 +304,6 @@ class DatasetLoader(_Loader):
     def _blob_urls(self, record: Record) -> list[str]:
         blobs = [shard["blob"] for shard in record["storage"]["blobs"]]
         return [self.client.get_blob_url(record.uri.authority, blob["ref"]["$link"]) for blob in blobs]
-
-
-def _blob_facts(shard: Mapping[str, Any]) -> dict[str, Any]:
-    blob = shard["blob"]
-    facts = {"digest": blob["ref"]["$link"], "bytes": blob.get("size"), "samples": shard.get("samples")}
-    return {key: value for key, value in facts.items() if value is not None}
 
 
 def _storage_type(record: Record) -> str:

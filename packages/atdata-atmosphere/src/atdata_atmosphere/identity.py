@@ -18,7 +18,6 @@ from .errors import AtmosphereError, IdentityError, RecordNotFound, RecordRefuse
 from .policy import origin
 from .xrpc import Xrpc, as_map
 
-PLC = "https://plc.directory"
 _DOCUMENT_LIMIT = 1 << 20
 _KEPT, _SECONDS = 1000, 600.0
 

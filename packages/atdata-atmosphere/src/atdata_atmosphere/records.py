@@ -136,6 +136,14 @@ def json_size(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
+def blob_bytes(value: Any) -> int:
+    """How many bytes the blobs have, as far as it is said, that a record refers to."""
+    if isinstance(value, Mapping):
+        own = value.get("size") if value.get("$type") == "blob" else None
+        return own if type(own) is int and own > 0 else sum(map(blob_bytes, value.values()))
+    return sum(map(blob_bytes, value)) if isinstance(value, list | tuple) else 0
+
+
 def record_cid(value: Mapping[str, Any]) -> str:
     """The CID of a record as it is sent: what the server will call it.
 

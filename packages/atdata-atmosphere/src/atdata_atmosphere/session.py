@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atproto_client import Client as SdkClient
 from atproto_client.client.session import Session as SdkSession
@@ -20,6 +20,9 @@ from atproto_core.exceptions import AtProtocolError
 from .budget import WriteBudget
 from .errors import AtmosphereError, AtmosphereWarning, LoginFailed, NotLoggedIn, SessionExpired
 from .xrpc import EXPIRED, Xrpc, as_map
+
+if TYPE_CHECKING:
+    from .uploads import Content
 
 # Long enough for a server to be started anew
 _TRIES = 9
@@ -134,7 +137,7 @@ class Session:
     def procedure(
         self,
         nsid: str,
-        body: Mapping[str, Any] | bytes,
+        body: Mapping[str, Any] | Content,
         *,
         points: int = 0,
         content_type: str = "application/json",
@@ -145,7 +148,7 @@ class Session:
 
         Args:
             nsid: the method.
-            body: what is sent; a map is sent as JSON.
+            body: what is sent; a map is sent as JSON, and content as it is read.
             points: what the call takes of the account's allowance for writing.
             content_type: type of the body.
             timeout: seconds, if not those of all calls.
@@ -156,13 +159,15 @@ class Session:
             AtmosphereError: as its children say.
         """
         self._held()
-        content = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+        content = json.dumps(body, ensure_ascii=False).encode() if isinstance(body, Mapping) else body
+        headers = {"Content-Type": content_type, "Content-Length": str(len(content))}
+        waits = self._xrpc.waits(timeout)
         what = f"{nsid} at {self.server}"
         self.budget.spend(points, self._xrpc.patience, what)
 
         def send() -> Response:
             return self._refreshing(
-                lambda: self._sdk.invoke_procedure(nsid, content=content, headers={"Content-Type": content_type})
+                lambda: self._sdk.invoke_procedure(nsid, content=content, headers=headers, timeout=waits)
             )
 
         response = self._xrpc.call(send, what, timeout=timeout, most=_TRIES, done=done)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from atdata import Dataset, URLSource
 from atdata.errors import UnsafeURL
@@ -19,12 +19,16 @@ from .errors import AtmosphereWarning, InvalidRecord, WrongRecord
 from .policy import Policy, origin
 from .records import NAMESPACE, json_size
 
+if TYPE_CHECKING:
+    from .blob_source import BlobSource
+    from .client import AtmosphereClient
+
 ST = TypeVar("ST")
 
 EXTERNAL, BLOBS = f"{NAMESPACE}.storageExternal", f"{NAMESPACE}.storageBlobs"
 _MOST_LOCATIONS = 10_000
 _FACTS_BYTES = 100_000
-_REMOTE = ("https", "s3", "gs")
+_REMOTE = ("https", "s3", "gs", "at")
 # CIDv1, codec raw, hash sha2-256, 32 bytes
 _RAW = b"\x01\x55\x12\x20"
 
@@ -86,7 +90,7 @@ def _check_public(url: str) -> None:
         raise UnsafeURL(f"{public(url)!r:.200} holds a user or a password, which everybody could read")
     if scheme not in _REMOTE:
         warnings.warn(
-            f"{public(url)!r:.200} is published as it is, and nobody else can read it: others need https, s3 or gs",
+            f"{public(url)!r:.200} is published as it is, and nobody else can read it: others need https, s3, gs or at",
             AtmosphereWarning,
             stacklevel=5,
         )
@@ -143,8 +147,53 @@ def facts_in(storage: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return found
 
 
+def blob_storage(
+    blobs: Sequence[Mapping[str, Any]], samples: Sequence[int | None]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How a record says that shards are blobs beside it, and how large the dataset is.
+
+    Args:
+        blobs: what refers to each blob.
+        samples: how many samples each holds, where that is known.
+    """
+    shards = [
+        {"blob": dict(blob), **({} if count is None else {"samples": count})}
+        for blob, count in zip(blobs, samples, strict=True)
+    ]
+    size = {"shards": len(blobs), "bytes": sum(blob.get("size", 0) for blob in blobs)}
+    known = [count for count in samples if count is not None]
+    return {"$type": BLOBS, "blobs": shards}, size | ({"samples": sum(known)} if len(known) == len(blobs) else {})
+
+
+def blobs_at(
+    sample_type: type[ST], shards: Sequence[Mapping[str, Any]], did: str, client: AtmosphereClient
+) -> Dataset[ST]:
+    """A dataset whose shards are blobs.
+
+    Args:
+        sample_type: what its samples are read as.
+        shards: the shards as blob storage lists them.
+        did: whose blobs they are.
+        client: knows the network.
+    """
+    from .blob_source import BlobSource
+
+    source = BlobSource.from_refs([shard["blob"] for shard in shards], did=did, client=client)
+    known = {
+        url: ShardFacts(cid, shard["samples"], shard["blob"]["size"], sha, "")
+        for url, shard in zip(source.list_shards(), shards, strict=True)
+        if "samples" in shard and "size" in shard["blob"]
+        if (sha := sha256_of(cid := url.rpartition("/")[2])) is not None
+    }
+    return Dataset.of(sample_type, source, known)
+
+
 def dataset_at(
-    sample_type: type[ST], urls: Sequence[str], facts: Mapping[str, Mapping[str, Any]], policy: Policy, of: str
+    sample_type: type[ST],
+    urls: Sequence[str],
+    facts: Mapping[str, Mapping[str, Any]],
+    client: AtmosphereClient,
+    of: str,
 ) -> Dataset[ST]:
     """A dataset whose shards a record names, each checked against its digest where the record says it.
 
@@ -152,7 +201,7 @@ def dataset_at(
         sample_type: what its samples are read as.
         urls: URLs, with braces.
         facts: ``digest``, ``bytes`` and ``samples`` of shards by their URLs, as far as they are known.
-        policy: which servers may be asked.
+        client: knows the network, and which servers may be asked.
         of: what names the URLs, for messages.
 
     Raises:
@@ -164,7 +213,7 @@ def dataset_at(
         for url, (size, sha) in digests.items()
         if size is not None and "samples" in facts[url]
     }
-    return Dataset.of(sample_type, RecordSource(urls, policy, of, digests), known)
+    return Dataset.of(sample_type, RecordSource(urls, client.policy, of, digests, client), known)
 
 
 class RecordSource(URLSource):
@@ -175,13 +224,19 @@ class RecordSource(URLSource):
         policy: which servers may be asked.
         of: what names the URLs, for messages.
         digests: as for ``URLSource``.
+        client: knows the network of ``at:`` URLs; by default the environment names it.
 
     Raises:
         UnsafeURL: a URL that may not be read.
     """
 
     def __init__(
-        self, urls: Sequence[str], policy: Policy, of: str, digests: Mapping[str, tuple[int | None, str]] | None = None
+        self,
+        urls: Sequence[str],
+        policy: Policy,
+        of: str,
+        digests: Mapping[str, tuple[int | None, str]] | None = None,
+        client: AtmosphereClient | None = None,
     ) -> None:
         secure = not policy.allow_insecure
         super().__init__(urls, digests=digests, keep_tls=secure, public_only=secure)
@@ -189,6 +244,18 @@ class RecordSource(URLSource):
         for shard in self.list_shards():
             if scheme_of(shard) == "https" and secure and not _may_be_public(origin(shard)[1]):
                 raise UnsafeURL(f"{of} names the shard {public(shard)!r:.200}, which is at no public address")
+        blobs = [shard for shard in self.list_shards() if scheme_of(shard) == "at"]
+        self._blobs = _blob_source(blobs, client) if blobs else None
+
+    def _open(self, shard_id: str) -> IO[bytes]:
+        blobs = self._blobs if scheme_of(shard_id) == "at" else None
+        return super()._open(shard_id) if blobs is None else blobs.open_shard(shard_id)
+
+
+def _blob_source(urls: Sequence[str], client: AtmosphereClient | None) -> BlobSource:
+    from .blob_source import BlobSource  # which needs what is here
+
+    return BlobSource.from_urls(urls, client=client)
 
 
 def _may_be_public(host: str) -> bool:

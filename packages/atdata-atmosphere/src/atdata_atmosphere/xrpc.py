@@ -44,6 +44,8 @@ Params: TypeAlias = Mapping[str, "str | int | bool | None"]
 
 _log = logging.getLogger("atdata.atmosphere")
 TRIES = 5
+# Seconds; a server may have to copy all blobs of a record before it answers
+_LONGEST_STEP = 300.0
 # After these, what was sent may have been done
 _UNSURE = (ServerFault, ServerUnreachable, RecordChanged)
 _PASSING = {500, 502, 503, 504}
@@ -76,9 +78,14 @@ class Xrpc:
         # an answer that is not packed cannot be a small one that unpacks to a large one
         return Request(
             transport=self._transport,
-            timeout=httpx.Timeout(self.timeout, connect=min(self.timeout, 10)),
+            timeout=self.waits(None),
             headers={"Accept-Encoding": "identity"},
         )
+
+    def waits(self, timeout: float | None) -> httpx.Timeout:
+        """How long each step of a call may take that may take so many seconds in all; None for those of all calls."""
+        seconds = self.timeout if timeout is None else min(timeout, max(self.timeout, _LONGEST_STEP))
+        return httpx.Timeout(seconds, connect=min(self.timeout, 10))
 
     def query(self, server: str, nsid: str, params: Params, *, most: int = TRIES) -> dict[str, Any]:
         """Ask a server, without a login.
@@ -119,9 +126,20 @@ class Xrpc:
         given = {key: value for key, value in (params or {}).items() if value is not None}
 
         def send() -> Response:
-            return self._anonymous.get(url=url, params=given or None, extensions={"atdata_limit": limit})
+            return self._anonymous.get(
+                url=url, params=given or None, extensions={"atdata_limit": limit}, timeout=self.waits(timeout)
+            )
 
         return self.call(send, what, timeout=timeout, most=most)
+
+    def head(self, url: str, params: Params, *, what: str) -> dict[str, str]:
+        """The headers of a URL, with names in lower case; raises like ``query``."""
+
+        def send() -> Response:
+            found = self._anonymous._send_request("HEAD", url, params=params)
+            return Response(True, found.status_code, {}, dict(found.headers.items()))
+
+        return self.call(send, what).headers
 
     def call(
         self,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from importlib.metadata import version as _version
 
-    from atdata_atmosphere import BlobSource as BlobSource  # type: ignore[attr-defined]
+    from atdata_atmosphere import BlobSource as BlobSource
     from atdata_local import S3Source as S3Source
 
     from . import atmosphere as atmosphere
