@@ -27,6 +27,14 @@ READER = """[{"name": "reader", "credentials": [{"accessKey": "reader", "secretK
               "actions": ["Read:public-reading"]}]"""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _blob_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Blobs that tests read are kept apart from those of this user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATDATA_CACHE_DIR", str(tmp_path_factory.mktemp("blobs")))
+        yield
+
+
 def _network(*options: str) -> Iterator[Network]:
     if node_home() is None:
         pytest.skip(NEEDS_NODE)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 from urllib.parse import urlencode
 
-from atdata.errors import InvalidReference, ShardNotFound
+from atdata.errors import AtdataError, InvalidReference, ShardNotFound
 from atdata.sources import ShardStreams
 from atdata.sources.access import Access
 from atdata.sources.cache import CachedShard, ShardCache
@@ -192,8 +192,12 @@ class BlobSource:
                 f"{shard_id!r:.200} does not end in the CID of a blob: version 1, raw, SHA-256, as in bafkrei..."
             )
         cid = shard_id.rpartition("/")[2]
-        stream = self._remote.download(shard_id, lambda position, version: self._connect(owner, cid, position, version))
-        return stream if self.verify == "end" else _whole(stream)
+        try:
+            stream = self._remote.download(shard_id, lambda start, version: self._connect(owner, cid, start, version))
+            return stream if self.verify == "end" else _whole(stream)
+        except AtdataError as error:
+            error.at(shard=shard_id)
+            raise
 
     # ----------------------------------------------------------------------------------------- servers
 
@@ -296,10 +300,12 @@ def _plain(ref: Mapping[str, Any], did: str | None) -> dict[str, str]:
         raise InvalidReference(f"a blob is referred to by a dict of 'did' and 'cid'; found {ref!r:.200}")
     link = ref.get("ref")
     cid = link.get("$link") if isinstance(link, Mapping) else ref.get("cid")
+    if not isinstance(cid, str) or not cid:
+        raise InvalidReference(f"{ref!r:.200} has neither a 'cid' nor a 'ref' with '$link'")
     owner = ref.get("did") or did
-    if not owner:
+    if not isinstance(owner, str):
         raise InvalidReference(f"{ref!r:.200} does not say whose blob it is; add its 'did', or from_refs(..., did=...)")
-    owner, cid = split_url(blob_url(owner, str(cid)))
+    owner, cid = split_url(blob_url(owner, cid))
     return {"did": owner, "cid": cid}
 
 

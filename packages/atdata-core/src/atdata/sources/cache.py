@@ -85,7 +85,10 @@ class ShardCache:
             if self._is_good(stream, status, version, digest):
                 with contextlib.suppress(OSError):  # read-only, or gone meanwhile
                     os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))
-                return stream
+                if digest is None or digest.size in (None, status.st_size):
+                    return stream
+                stream.close()
+                return None  # the size is wrong, as reading from the server will tell
         except BaseException:
             stream.close()
             raise
