@@ -159,7 +159,7 @@ class DataStoreContract:
         urls = store.write_shards(readings, prefix=prefix)
         stored = Dataset.of(Reading, store.source(urls))
         again = store.write_shards(stored, prefix=f"{prefix}/again")
-        assert bool(set(urls) & set(again)) == self.by_content
+        assert self.by_content or not set(urls) & set(again)
         assert [reading.number for reading in self.read(store, again)] == list(range(10))
 
     def test_a_dataset_without_samples_is_refused(self, store: Any, tmp_path: Path, prefix: str) -> None:
