@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar, cast, overload
 from .dataset import Dataset
 from .errors import InvalidReference, ManifestError, SchemaError, ShardNotFound
 from .find import Found, exact, find, place_of
+from .indexing import own_source
 from .protocols import AbstractIndex, IndexEntry
 from .sample import DictSample
 from .shard.manifest import facts_of, read_manifest
@@ -149,32 +150,24 @@ def load_dataset(
         groups = {split: [shard for shards in groups.values() for shard in shards]}
     if split is not None and split not in groups:
         raise no_such_split(split, {name: len(shards) for name, shards in groups.items()})
-    store: Any = None if entry is None else getattr(index, "data_store", None)
     datasets = {
-        name: _dataset(shards, sample_type or _own_type(shards), entry, store, options)
+        name: _dataset(shards, sample_type or _own_type(shards), entry, index, options)
         for name, shards in groups.items()
         if split in (None, name)
     }
     return DatasetDict(datasets, sample_type, streaming) if split is None else datasets[split]
 
 
-def _own_source(store: Any, urls: list[str]) -> Any:
-    """The source of URLs that a store has itself, with its credentials; None if it has none, or others have them."""
-    if not hasattr(store, "source"):
-        return None
-    try:
-        return store.source(urls)
-    except ValueError:
-        return None
-
-
 def _dataset(
-    shards: list[Found], sample_type: type[ST], entry: IndexEntry | None, store: Any, options: Mapping[str, Any]
+    shards: list[Found], sample_type: type[ST], entry: IndexEntry | None, index: Any, options: Mapping[str, Any]
 ) -> Dataset[ST]:
+    if entry is not None and hasattr(index, "open_dataset"):
+        opened: Dataset[ST] = index.open_dataset(entry, sample_type, [str(shard.shard) for shard in shards])
+        return opened
     urls = [item if isinstance(item := shard.shard, Path) else exact(item) for shard in shards]
     facts = {str(url): shard.facts for url, shard in zip(urls, shards, strict=True) if shard.facts is not None}
     digests = {url: (known.bytes, known.sha256) for url, known in facts.items()}
-    source = _own_source(store, list(map(str, urls)))
+    source = None if entry is None else own_source(getattr(index, "data_store", None), list(map(str, urls)))
     if source is None:
         source = URLSource(urls, digests=digests, **options)
     dataset = Dataset.of(sample_type, source, facts)
@@ -272,8 +265,8 @@ def _shards_of(entry: IndexEntry, index: AbstractIndex, *, local: bool, insecure
         raise ShardNotFound(f"the entry {entry.name!r} of the index names no shards")
     urls = URLSource(entry.data_urls).list_shards()
     check_trust(urls, of=f"the entry {entry.name!r}", local=local, insecure=insecure)
-    store: Any = getattr(index, "data_store", None)
+    store: Any = None if hasattr(index, "open_dataset") else getattr(index, "data_store", None)
     # what the reader's own store makes of a URL, signed or at another address, is the reader's own word
-    if store is not None and _own_source(store, urls) is None:
+    if store is not None and own_source(store, urls) is None:
         return [Found(local_path(read) or read, place_of(url)) for url in urls for read in [store.read_url(url)]]
     return [Found(local_path(url) or url, place_of(url)) for url in urls]

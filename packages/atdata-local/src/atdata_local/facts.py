@@ -6,12 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from atdata import Dataset, DictSample, Lens, URLSource
-from atdata.errors import AtdataError, SampleTypeError, UnsafeURL
-from atdata.schema import check_record, schema_of
-from atdata.shard.manifest import ShardFacts, facts_of, read_manifest
+from atdata import Dataset, Lens, URLSource
+from atdata.errors import AtdataError, UnsafeURL
+from atdata.shard.manifest import ShardFacts
 from atdata.sources import public
-from atdata.sources.url import path_of, scheme_of
+from atdata.sources.url import scheme_of
 
 _PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
 
@@ -67,16 +66,6 @@ def stored_facts(store: Any, urls: Sequence[str]) -> dict[str, Any] | None:
     return None if known is None else _told(known)
 
 
-def forget(store: Any, urls: Sequence[str], error: BaseException) -> None:
-    """Remove shards again that could not be recorded, so that none are left that nobody would find."""
-    if not hasattr(store, "delete_shards"):
-        return
-    try:
-        store.delete_shards(urls)
-    except (AtdataError, OSError) as left:
-        error.add_note(f"its shards are stored nevertheless, at {urls[0]} and after: {left}")
-
-
 def _told(known: Sequence[ShardFacts]) -> dict[str, Any]:
     return {
         "shards": len(known),
@@ -84,33 +73,3 @@ def _told(known: Sequence[ShardFacts]) -> dict[str, Any]:
         "bytes": sum(shard.bytes for shard in known),
         "digests": [shard.sha256 for shard in known],
     }
-
-
-def _manifest_schema(ds: Dataset[Any]) -> dict[str, Any] | None:
-    """The schema record that the manifests have for all shards of a dataset, or None."""
-    found: dict[str, dict[str, Any]] = {}
-    for shard in ds.list_shards():
-        path = path_of(ds.source, shard)
-        manifest = read_manifest(path.parent) if path is not None else None
-        facts = facts_of(path) if path is not None else None
-        if manifest is None or facts is None or facts.schema is None or facts.schema not in manifest.schemas:
-            return None
-        found[facts.schema] = manifest.schemas[facts.schema]
-    return next(iter(found.values())) if len(found) == 1 else None
-
-
-def record_of_type(ds: Dataset[Any]) -> dict[str, Any]:
-    """The schema record of a dataset's samples: of its sample type, or what the manifests have.
-
-    Raises:
-        SampleTypeError: it has neither.
-    """
-    if not issubclass(ds.sample_type, DictSample):
-        return schema_of(ds.sample_type)
-    record = _manifest_schema(ds)
-    if record is None:
-        raise SampleTypeError(
-            "the dataset has no sample type and no manifest that tells it; use Dataset[T](...), or pass schema_ref=..."
-        )
-    check_record(record)
-    return record

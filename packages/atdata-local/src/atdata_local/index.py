@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from atdata import Dataset, config, plugins
 from atdata.errors import EntryNotFound, NameTaken
+from atdata.indexing import forget, record_of_type
 from atdata.protocols import AbstractDataStore, Packable
 from atdata.schema import schema_of, type_of
 from atdata.sources.url import scheme_of
@@ -17,7 +18,7 @@ from atdata.uri import is_reference
 from .catalog import ALL, COLUMNS, PAGE, Catalog, Row, choose, default_path
 from .entries import check_entry, check_limit, check_name, entry_of_cid, keep, name_in, pages
 from .entry import LocalDatasetEntry
-from .facts import data_urls, forget, record_of_type, shard_facts, stored_facts
+from .facts import data_urls, shard_facts, stored_facts
 from .schemas import LocalSchemaRecord, SchemaNamespace, find_schema, publish, record_of
 from .words import terms, words
 
