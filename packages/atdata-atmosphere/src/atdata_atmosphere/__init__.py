@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .client import AtmosphereClient as Client
     from .datasets import DatasetLoader as DatasetLoader
     from .datasets import DatasetPublisher as DatasetPublisher
+    from .entry import AtmosphereIndexEntry as AtmosphereIndexEntry
+    from .index import AtmosphereIndex as AtmosphereIndex
     from .lenses import LensLoader as LensLoader
     from .lenses import LensPublisher as LensPublisher
     from .schemas import SchemaLoader as SchemaLoader
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 _HOME = {
     "AtUri": "atdata.uri",
     "AtmosphereClient": ".client",
+    "AtmosphereIndex": ".index",
+    "AtmosphereIndexEntry": ".entry",
     "BlobSource": ".blob_source",
     "DatasetLoader": ".datasets",
     "DatasetPublisher": ".datasets",
@@ -42,6 +46,8 @@ _MODULES = {"errors", "lexicon"}
 __all__ = [
     "AtUri",
     "AtmosphereClient",
+    "AtmosphereIndex",
+    "AtmosphereIndexEntry",
     "BlobSource",
     "Client",
     "DatasetLoader",

@@ -6,24 +6,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from atdata import Dataset
+from atdata.indexing import record_of_type
 from atdata.uri import AtUri
 
 from .blob_writing import Blob, send_blobs
 from .client import AtmosphereClient
 from .errors import InvalidRecord, WrongRecord
-from .kinds import ANY_SCHEMA, Loader, Pins, fetched, new_record, told_beforehand
+from .kinds import ANY_SCHEMA, Loader, fetched, new_record, told_beforehand
+from .lookup import Pins
+from .opening import open_record
 from .records import DATASET, Record
-from .schemas import SchemaPublisher
+from .schemas import publish_once
 from .storage import (
     BLOBS,
-    EXTERNAL,
     blob_storage,
-    blobs_at,
-    dataset_at,
+    blobs_in,
     external_storage,
-    facts_in,
     facts_of,
     raw_cid,
+    storage_for,
+    storage_type,
     urls_in,
     urls_of,
 )
@@ -59,7 +61,7 @@ class DatasetPublisher:
         tags: Sequence[str] | None = None,
         license: str | None = None,
         auto_publish_schema: bool = True,
-        schema_version: str = "1.0.0",
+        schema_version: str | None = "1.0.0",
         metadata: Mapping[str, Any] | None = None,
         rkey: str | None = None,
     ) -> AtUri:
@@ -70,12 +72,13 @@ class DatasetPublisher:
         Args:
             dataset: the dataset.
             name: what people call it.
-            schema_uri: AT URI of the schema of its samples; without it, the schema is published first.
+            schema_uri: AT URI of the schema of its samples; without it, the schema is published first, unless the
+                account has published one of this name, version and fields before.
             description: what it is.
             tags: words to find it by.
             license: SPDX identifier, such as ``MIT``.
             auto_publish_schema: whether the schema may be published.
-            schema_version: its version then.
+            schema_version: its version then; None takes the next.
             metadata: JSON-like, bytes included.
             rkey: key of the record; by default a new one that sorts by time.
 
@@ -86,6 +89,7 @@ class DatasetPublisher:
             InvalidRecord: no ``schema_uri`` and no ``auto_publish_schema``, or what no record can hold; a
                 ``ValueError``.
             RecordNotFound: there is no such schema; a ``KeyError``.
+            NameTaken: that version of the schema is published with other fields; a ``ValueError``.
             NotLoggedIn: there was no login; a ``ValueError``.
             AtmosphereError: as for ``AtmosphereClient.create_record``.
         """
@@ -102,7 +106,7 @@ class DatasetPublisher:
         given = {"description": description, "tags": tags, "license": license, "metadata": metadata}
         if schema_uri is None:
             self._check(name, storage, size, given, rkey)
-            schema_uri = SchemaPublisher(self.client).publish(dataset.sample_type, version=schema_version)
+            schema_uri = publish_once(self.client, record_of_type(dataset), schema_version)
         return self._create(name, schema_uri, storage, size, given, rkey)
 
     def publish_with_urls(
@@ -121,10 +125,11 @@ class DatasetPublisher:
         """Publish a dataset by URLs. Nothing is uploaded, and the URLs are not asked.
 
         Args:
-            urls: URLs of the shards; in each, braces such as ``{000000..000009}`` may stand for several.
+            urls: URLs of the shards; in each, braces such as ``{000000..000009}`` may stand for several. Where all are
+                ``at://{did}/blob/{cid}`` of the account, its server keeps these blobs from now on.
             schema_uri: AT URI of the schema of its samples.
             shards: what is known of each shard that the URLs stand for, in order: ``digest`` (its CID), ``bytes``,
-                ``samples``.
+                ``samples``. Of blobs ``bytes`` must be known.
             name, description, tags, license, metadata, rkey: as for ``publish``.
 
         Returns:
@@ -134,7 +139,7 @@ class DatasetPublisher:
             UnsafeURL: a URL that would run a command, or that holds a password; a ``ValueError``.
             InvalidRecord, RecordNotFound, NotLoggedIn, AtmosphereError: as for ``publish``.
         """
-        storage, size = external_storage(urls, shards)
+        storage, size = storage_for(urls, shards, {self.client.did, self.client.handle})
         given = {"description": description, "tags": tags, "license": license, "metadata": metadata}
         return self._create(name, schema_uri, storage, size, given, rkey)
 
@@ -175,6 +180,21 @@ class DatasetPublisher:
         self._pin(schema_uri)
         storage, size = blob_storage(*send_blobs(self.client, blobs, mime_type))
         return self._create(name, schema_uri, storage, size, given, rkey)
+
+    def check(self, name: str, schema_uri: str | AtUri | None, given: Mapping[str, Any]) -> None:
+        """Say what keeps a dataset from being published, before any of its shards is stored.
+
+        Args:
+            name: what people call it.
+            schema_uri: its schema; None if that is yet to be published.
+            given: ``description``, ``tags``, ``license`` and ``metadata``.
+
+        Raises:
+            InvalidRecord, RecordNotFound, NotLoggedIn, AtmosphereError: as for ``publish``.
+        """
+        self._check(name, {"$type": BLOBS, "blobs": [_NO_BLOB]}, {}, given, None)
+        if schema_uri is not None:
+            self._pin(schema_uri)
 
     def _create(
         self,
@@ -234,7 +254,8 @@ class DatasetLoader(_Loader):
             WrongRecord: neither of them, or no dataset record; a ``ValueError``.
             RecordNotFound, AtmosphereError: as for ``get``.
         """
-        return _storage_type(self._record(uri))
+        record = self._record(uri)
+        return storage_type(record, record.uri)
 
     def get_urls(self, uri: str | AtUri) -> list[str]:
         """URLs of the shards as they were published, braces included.
@@ -262,7 +283,8 @@ class DatasetLoader(_Loader):
             IdentityError: the owner's server cannot be found; a ``ValueError``.
             RecordNotFound, AtmosphereError: as for ``get``.
         """
-        return self._blob_urls(self._stored(uri, "blobs"))
+        record = self._stored(uri, "blobs")
+        return [self.client.get_blob_url(record.uri.authority, cid) for cid in blobs_in(record["storage"])]
 
     def get_metadata(self, uri: str | AtUri) -> dict[str, Any] | None:
         """The metadata as the publisher gave it, or None if there is none; raises like ``get``."""
@@ -284,10 +306,7 @@ class DatasetLoader(_Loader):
             RecordNotFound, AtmosphereError: as for ``get``.
         """
         record = self._record(uri)
-        storage, of = record["storage"], f"the record {record.uri}"
-        if _storage_type(record) == "external":
-            return dataset_at(sample_type, urls_in(storage), facts_in(storage), self.client, of)
-        return blobs_at(sample_type, storage["blobs"], record.uri.authority, self.client)
+        return open_record(self.client, record.uri, record, sample_type)
 
     def _record(self, uri: str | AtUri) -> Record:
         return fetched(self.client, uri, DATASET)
@@ -295,23 +314,8 @@ class DatasetLoader(_Loader):
     def _stored(self, uri: str | AtUri, wanted: str) -> Record:
         """A record, if its shards are where they should be."""
         record = self._record(uri)
-        found = _storage_type(record)
+        found = storage_type(record, record.uri)
         if found != wanted:
             other = "get_urls()" if found == "external" else "get_blobs() or get_blob_urls()"
             raise WrongRecord(f"the shards of {uri} are in {found} storage; use {other}, or to_dataset() for any")
         return record
-
-    def _blob_urls(self, record: Record) -> list[str]:
-        blobs = [shard["blob"] for shard in record["storage"]["blobs"]]
-        return [self.client.get_blob_url(record.uri.authority, blob["ref"]["$link"]) for blob in blobs]
-
-
-def _storage_type(record: Record) -> str:
-    kind = record["storage"].get("$type")
-    known = {EXTERNAL: "external", BLOBS: "blobs"}
-    if kind not in known:
-        raise WrongRecord(
-            f"{record.uri} keeps its shards in {kind!r:.100}, which this version does not know; try pip install -U "
-            "atdata-atmosphere"
-        )
-    return known[kind]

@@ -37,6 +37,7 @@ __all__ = [
     "RecordExists",
     "RecordNotFound",
     "RecordRefused",
+    "SchemaChanged",
     "ServerFault",
     "ServerTimeout",
     "ServerUnreachable",
@@ -89,6 +90,10 @@ class InvalidRecord(AtmosphereError, ValueError):
 
 class WrongRecord(AtmosphereError, ValueError):
     """A record is not of the kind that was asked for, or breaks the rules of its kind."""
+
+
+class SchemaChanged(WrongRecord):
+    """The record of a schema is not the one that a dataset was published with."""
 
 
 class RecordNotFound(AtmosphereError, BadRequestError, KeyError):

@@ -16,7 +16,7 @@ from .client import AtmosphereClient
 from .errors import AtmosphereWarning, InvalidRecord, WrongRecord
 from .metadata import from_record, to_record
 from .reading import at_uri
-from .records import DATASET, LENS, SCHEMA, Record, checked, new_key, record_cid
+from .records import DATASET, LENS, SCHEMA, Record, checked, new_key
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -82,26 +82,6 @@ def told_beforehand(client: AtmosphereClient, collection: str, record: Mapping[s
 ANY_SCHEMA = (f"at://did:plc:{'a' * 24}/{SCHEMA}/self", None)
 
 
-class Pins:
-    """Schemas as records name them: by the owner's DID, and with the CID that they have now. Each is looked up once."""
-
-    def __init__(self, client: AtmosphereClient) -> None:
-        self._client = client
-        self._known: dict[str, tuple[str, str]] = {}
-
-    def __call__(self, uri: str | AtUri) -> tuple[str, str]:
-        """URI and CID of a schema.
-
-        Raises:
-            RecordNotFound: there is none; a ``KeyError``.
-            WrongRecord: it is no schema; a ``ValueError``.
-        """
-        if str(uri) not in self._known:
-            record = fetched(self._client, uri, SCHEMA)
-            self._known[str(uri)] = (str(record.uri), record.cid or record_cid(record))
-        return self._known[str(uri)]
-
-
 def fetched(client: AtmosphereClient, uri: str | AtUri, collection: str) -> Record:
     """A record of one kind, as it was written.
 
@@ -117,6 +97,22 @@ def fetched(client: AtmosphereClient, uri: str | AtUri, collection: str) -> Reco
     return record
 
 
+def proper(client: AtmosphereClient, collection: str, repo: str | None = None) -> Iterator[Record]:
+    """All records of one kind as they were written, newest first; those that break their lexicon are left out.
+
+    Raises:
+        NotLoggedIn: neither a repository nor a login; a ``ValueError``.
+        AtmosphereError: the owner or the owner's server cannot be reached.
+    """
+    for record in client.iter_records(collection, repo):
+        try:
+            _check(record, collection)
+        except WrongRecord as error:
+            warnings.warn(f"left out of a listing: {error}", AtmosphereWarning, stacklevel=2)
+        else:
+            yield record
+
+
 def _check(record: Record, collection: str) -> None:
     if record.get("$type") != collection:
         raise WrongRecord(f"{record.uri} says that it is {record.get('$type')!r:.100}, not {collection}")
@@ -126,7 +122,7 @@ def _check(record: Record, collection: str) -> None:
         raise WrongRecord(f"{record.uri} is no proper record of {collection}: {error}") from None
 
 
-def _readable(record: Record) -> Record:
+def readable(record: Record) -> Record:
     """The record, with its metadata as the publisher gave it."""
     if "metadata" in record:
         record["metadata"] = from_record(record["metadata"])
@@ -153,7 +149,7 @@ class Loader(Generic[M]):
             RecordNotFound: there is none; a ``KeyError``.
             AtmosphereError: its owner or the owner's server cannot be reached.
         """
-        return _readable(fetched(self.client, uri, self.collection))
+        return readable(fetched(self.client, uri, self.collection))
 
     def get_typed(self, uri: str | AtUri) -> M:
         """A record as an object of the type that is generated from its lexicon; raises like ``get``."""
@@ -169,13 +165,7 @@ class Loader(Generic[M]):
             NotLoggedIn: neither a repository nor a login; a ``ValueError``.
             AtmosphereError: the owner or the owner's server cannot be reached.
         """
-        for record in self.client.iter_records(self.collection, repo):
-            try:
-                _check(record, self.collection)
-            except WrongRecord as error:
-                warnings.warn(f"left out of a listing: {error}", AtmosphereWarning, stacklevel=2)
-            else:
-                yield _readable(record)
+        yield from map(readable, proper(self.client, self.collection, repo))
 
     def list_all(self, repo: str | None = None, limit: int = 100) -> Dicts:
         """Up to ``limit`` records of a repository, newest first; see ``iter_all``."""

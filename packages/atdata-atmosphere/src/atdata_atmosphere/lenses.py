@@ -11,7 +11,8 @@ from atdata.uri import AtUri
 
 from .client import AtmosphereClient
 from .errors import AtmosphereWarning, InvalidRecord
-from .kinds import ANY_SCHEMA, Dicts, Loader, Pins, new_record, told_beforehand
+from .kinds import ANY_SCHEMA, Dicts, Loader, new_record, told_beforehand
+from .lookup import Pins
 from .reading import at_uri
 from .records import LENS
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any
 
 from atdata import Dataset, URLSource
-from atdata.errors import UnsafeURL
+from atdata.errors import InvalidReference, UnsafeURL
 from atdata.shard.manifest import ShardFacts
 from atdata.sources import public
 from atdata.sources.braces import check, expand
 from atdata.sources.trust import check_trust, is_public
 from atdata.sources.url import scheme_of
+from atdata.uri import BlobRef, parse
 
 from .errors import AtmosphereWarning, InvalidRecord, WrongRecord
 from .policy import Policy, origin
@@ -23,14 +24,57 @@ if TYPE_CHECKING:
     from .blob_source import BlobSource
     from .client import AtmosphereClient
 
-ST = TypeVar("ST")
-
 EXTERNAL, BLOBS = f"{NAMESPACE}.storageExternal", f"{NAMESPACE}.storageBlobs"
 _MOST_LOCATIONS = 10_000
 _FACTS_BYTES = 100_000
 _REMOTE = ("https", "s3", "gs", "at")
+MIME = "application/x-tar"
 # CIDv1, codec raw, hash sha2-256, 32 bytes
 _RAW = b"\x01\x55\x12\x20"
+
+
+def storage_for(
+    urls: Sequence[str], shards: Sequence[Mapping[str, Any]] | None, owner: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How a record says where shards are, and how large the dataset is: blobs of the owner's are referred to.
+
+    Args:
+        urls: URLs of the shards, or ``at://{did}/blob/{cid}``.
+        shards: what is known of each shard, in order.
+        owner: what whoever writes the record is called.
+
+    Raises:
+        InvalidRecord, UnsafeURL: as for ``external_storage``; or blobs of unknown size.
+    """
+    blobs = [ref for url in urls if (ref := _blob(url)) is not None and ref.authority in owner]
+    if not blobs or len(blobs) < len(urls):
+        return external_storage(urls, shards)
+    if shards is None or len(shards) != len(blobs) or not all("bytes" in shard for shard in shards):
+        raise InvalidRecord(f"of each of the {len(blobs):,} blobs the size must be known: shards=[{{'bytes': ...}}]")
+    refs = [
+        {"$type": "blob", "ref": {"$link": ref.cid}, "mimeType": MIME, "size": shard["bytes"]}
+        for ref, shard in zip(blobs, shards, strict=True)
+    ]
+    return blob_storage(refs, [shard.get("samples") for shard in shards])
+
+
+def _blob(url: str) -> BlobRef | None:
+    try:
+        ref = parse(url) if url.startswith("at://") else None
+    except InvalidReference:
+        return None
+    return ref if isinstance(ref, BlobRef) else None
+
+
+def _totals(shards: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Samples and bytes of all shards together, where those of each are known."""
+    found: dict[str, int] = {}
+    for key in ("samples", "bytes"):
+        counted = [shard[key] for shard in shards if key in shard]
+        if not all(type(count) is int and count >= 0 for count in counted):
+            raise InvalidRecord(f"{key} of shards are counts; found {counted!r:.100}")
+        found |= {key: sum(counted)} if len(counted) == len(shards) else {}
+    return found
 
 
 def external_storage(
@@ -62,11 +106,7 @@ def external_storage(
     if shards is not None:
         if len(shards) != sum(counts):
             raise InvalidRecord(f"the URLs stand for {sum(counts):,} shards, and facts are given on {len(shards):,}")
-        for key in ("samples", "bytes"):
-            counted = [shard[key] for shard in shards if key in shard]
-            if not all(type(count) is int and count >= 0 for count in counted):
-                raise InvalidRecord(f"{key} of shards are counts; found {counted!r:.100}")
-            size |= {key: sum(counted)} if len(counted) == len(shards) else {}
+        size |= _totals(shards)
         if json_size([dict(shard) for shard in shards]) > _FACTS_BYTES:
             warnings.warn(
                 f"the digests of {len(shards):,} shards are too much for one record and are left out; fewer, larger "
@@ -105,7 +145,11 @@ def urls_of(dataset: Dataset[Any]) -> list[str]:
 
 def facts_of(dataset: Dataset[Any]) -> list[dict[str, Any]] | None:
     """What manifests know of the shards of a dataset, as records say it; None if they do not know all."""
-    facts: list[ShardFacts] | None = dataset._facts()
+    return as_records(dataset._facts())
+
+
+def as_records(facts: Sequence[ShardFacts] | None) -> list[dict[str, Any]] | None:
+    """Facts on shards as records say them."""
     if facts is None:
         return None
     return [{"digest": raw_cid(fact.sha256), "bytes": fact.bytes, "samples": fact.samples} for fact in facts]
@@ -125,6 +169,41 @@ def sha256_of(cid: Any) -> str | None:
     return data[4:].hex() if cid.startswith("b") and data.startswith(_RAW) and len(data) == 36 else None
 
 
+def storage_type(record: Mapping[str, Any], where: object) -> str:
+    """``"external"`` for shards behind URLs, ``"blobs"`` for shards in the owner's repository.
+
+    Args:
+        record: a dataset's.
+        where: its URI, for messages.
+
+    Raises:
+        WrongRecord: neither of them.
+    """
+    kind = record["storage"].get("$type")
+    known = {EXTERNAL: "external", BLOBS: "blobs"}
+    if kind not in known:
+        raise WrongRecord(
+            f"{where} keeps its shards in {kind!r:.100}, which this version does not know; try pip install -U "
+            "atdata-atmosphere"
+        )
+    return known[kind]
+
+
+def blobs_in(storage: Mapping[str, Any]) -> list[str]:
+    """The CIDs of the blobs of blob storage."""
+    return [shard["blob"]["ref"]["$link"] for shard in storage["blobs"]]
+
+
+def blob_facts(storage: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What blob storage says of its shards, in order."""
+    found = []
+    for shard in storage["blobs"]:
+        blob = shard["blob"]
+        facts = {"digest": blob["ref"]["$link"], "bytes": blob.get("size"), "samples": shard.get("samples")}
+        found.append({key: value for key, value in facts.items() if value is not None})
+    return found
+
+
 def urls_in(storage: Mapping[str, Any]) -> list[str]:
     """The URLs of external storage, braces included."""
     return [location["url"] for location in storage["locations"]]
@@ -137,10 +216,9 @@ def facts_in(storage: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         WrongRecord: it says so of another number of shards than there are.
         UnsafeURL: URLs that stand for over a million shards.
     """
-    check(urls_in(storage))
     found: dict[str, Mapping[str, Any]] = {}
     for location in storage["locations"]:
-        facts, shards = location.get("shards"), expand(location["url"])
+        facts, shards = location.get("shards"), URLSource(location["url"]).list_shards()
         if facts and len(facts) != len(shards):
             raise WrongRecord(f"{location['url']!r:.200} stands for {len(shards):,} shards, with {len(facts):,} facts")
         found |= zip(shards, facts or (), strict=False)
@@ -163,57 +241,6 @@ def blob_storage(
     size = {"shards": len(blobs), "bytes": sum(blob.get("size", 0) for blob in blobs)}
     known = [count for count in samples if count is not None]
     return {"$type": BLOBS, "blobs": shards}, size | ({"samples": sum(known)} if len(known) == len(blobs) else {})
-
-
-def blobs_at(
-    sample_type: type[ST], shards: Sequence[Mapping[str, Any]], did: str, client: AtmosphereClient
-) -> Dataset[ST]:
-    """A dataset whose shards are blobs.
-
-    Args:
-        sample_type: what its samples are read as.
-        shards: the shards as blob storage lists them.
-        did: whose blobs they are.
-        client: knows the network.
-    """
-    from .blob_source import BlobSource
-
-    source = BlobSource.from_refs([shard["blob"] for shard in shards], did=did, client=client)
-    known = {
-        url: ShardFacts(cid, shard["samples"], shard["blob"]["size"], sha, "")
-        for url, shard in zip(source.list_shards(), shards, strict=True)
-        if "samples" in shard and "size" in shard["blob"]
-        if (sha := sha256_of(cid := url.rpartition("/")[2])) is not None
-    }
-    return Dataset.of(sample_type, source, known)
-
-
-def dataset_at(
-    sample_type: type[ST],
-    urls: Sequence[str],
-    facts: Mapping[str, Mapping[str, Any]],
-    client: AtmosphereClient,
-    of: str,
-) -> Dataset[ST]:
-    """A dataset whose shards a record names, each checked against its digest where the record says it.
-
-    Args:
-        sample_type: what its samples are read as.
-        urls: URLs, with braces.
-        facts: ``digest``, ``bytes`` and ``samples`` of shards by their URLs, as far as they are known.
-        client: knows the network, and which servers may be asked.
-        of: what names the URLs, for messages.
-
-    Raises:
-        UnsafeURL: a URL that may not be read.
-    """
-    digests = {url: (fact.get("bytes"), sha) for url, fact in facts.items() if (sha := sha256_of(fact.get("digest")))}
-    known = {
-        url: ShardFacts(url.rpartition("/")[2], facts[url]["samples"], size, sha, "")
-        for url, (size, sha) in digests.items()
-        if size is not None and "samples" in facts[url]
-    }
-    return Dataset.of(sample_type, RecordSource(urls, client.policy, of, digests, client), known)
 
 
 class RecordSource(URLSource):
