@@ -14,7 +14,7 @@ from atdata.uri import LOCAL, AtUri, DatasetRef, SchemaRef, is_reference, parse
 from .client import AtmosphereClient
 from .errors import SchemaChanged, WrongRecord
 from .kinds import fetched, proper
-from .records import DATASET, SCHEMA, Record, record_cid
+from .records import DATASET, SCHEMA, Record, is_timed, record_cid
 
 
 class SchemaPin(str):
@@ -76,7 +76,7 @@ def _named_schema(client: AtmosphereClient, ref: SchemaRef) -> Record:
     if any(shape(record) != shape(found[0]) for record in found):
         several = ", ".join(str(record.uri) for record in found[:5])
         raise WrongRecord(f"{str(ref)!r} was published with different fields; name one of {several}")
-    return found[-1]  # the first that was published
+    return min(found, key=created)
 
 
 def versions_of(client: AtmosphereClient, name: str, repo: str) -> list[tuple[Version, Record]]:
@@ -118,13 +118,23 @@ def find_dataset(client: AtmosphereClient, ref: str | AtUri) -> Record:
         raise InvalidReference(f"{ref!r:.120} is no dataset; those are '@handle/name', at:// records and bare names")
     if found.authority == LOCAL:
         raise EntryNotFound(f"{str(found)!r} is in an index of this machine or team; ask atdata.local.Index for it")
+    named = []
     for record in proper(client, DATASET, found.authority):
         if record["name"] == found.name:
-            return record
-    raise EntryNotFound(
-        f"{found.authority} has published no dataset {found.name!r}; "
-        f"list_datasets(repo={found.authority!r}) tells what is there"
-    )
+            named.append(record)
+            if is_timed(record.uri.rkey):
+                break  # what follows is older; keys of other kinds have come before
+    if not named:
+        raise EntryNotFound(
+            f"{found.authority} has published no dataset {found.name!r}; "
+            f"list_datasets(repo={found.authority!r}) tells what is there"
+        )
+    return max(named, key=created)
+
+
+def created(record: Mapping[str, Any]) -> str:
+    """When a record says that it was made; sorts by time."""
+    return str(record.get("createdAt", ""))
 
 
 class Pins:

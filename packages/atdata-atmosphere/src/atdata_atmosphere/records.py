@@ -65,6 +65,11 @@ def new_key() -> str:
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(60, -1, -5))
 
 
+def is_timed(key: str) -> bool:
+    """Whether a record key is a TID."""
+    return len(key) == 13 and set(key) <= set(_ALPHABET)
+
+
 # ------------------------------------------------------------------------------------------------ values
 
 

@@ -14,8 +14,8 @@ from atdata.uri import AtUri
 from .client import AtmosphereClient
 from .errors import RecordExists
 from .kinds import Loader, new_record
-from .lookup import shape, versions_of
-from .records import SCHEMA, Record
+from .lookup import created, shape, versions_of
+from .records import SCHEMA
 
 if TYPE_CHECKING:
     from .lexicon.models.ac.foundation.dataset.sample_schema import Record as SchemaRecord
@@ -118,23 +118,20 @@ def publish_once(
         same = [found for found in there if wanted in (None, found[0]) and shape(found[1]) == fields]
         equal = [found for found in same if all(found[1].get(key) == new.get(key) for key in told)]
         if equal:
-            return max(reversed(equal), key=_version)[1].uri  # the first that was published
+            highest = max(known for known, _ in equal)
+            return min((record for known, record in equal if known == highest), key=created).uri
         others = [record.uri for known, record in there if known == number and shape(record) != fields]
         if others:
             raise NameTaken(
                 f"{name}@{number} is published at {others[0]} with other fields; publish this one as a new version, or "
                 "with version=None as the next"
             )
-        before = max((found for found in there if found[0] < number), key=_version, default=None)
+        before = max((found for found in there if found[0] < number), key=lambda found: found[0], default=None)
         if before is not None:
             check_bump(before[1], new)
         rkey = None if same or tries == _TRIES else _key(client.did, name, number)
         with contextlib.suppress(RecordExists):  # somebody else publishes it, too: look again
             return client.create_record(SCHEMA, new, rkey=rkey)
-
-
-def _version(found: tuple[Version, Record]) -> Version:
-    return found[0]
 
 
 def _key(did: str, name: str, version: Version) -> str:

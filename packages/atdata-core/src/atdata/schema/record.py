@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import inspect
 import itertools
+import threading
 import tokenize
 import typing
 import weakref
@@ -174,6 +175,8 @@ def _own_doc(cls: type) -> str:
     return str(doc)
 
 
+# Python 3.11 may fail where two threads parse at once
+_parsing = threading.Lock()
 _docs: weakref.WeakKeyDictionary[type, dict[str, str]] = weakref.WeakKeyDictionary()
 
 
@@ -183,8 +186,9 @@ def _field_docs(cls: type) -> dict[str, str]:
     for base in reversed(cls.__mro__):
         if isinstance(base, GeneratedType) or not inspect.get_annotations(base):
             continue
-        if base not in _docs:
-            _docs[base] = _docs_in_source(base)
+        with _parsing:
+            if base not in _docs:
+                _docs[base] = _docs_in_source(base)
         found |= _docs[base]
     return found
 
