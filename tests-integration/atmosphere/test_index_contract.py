@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atdata.atmosphere import AtmosphereClient, AtmosphereIndex
+from atdata.atmosphere import AtmosphereClient, AtmosphereIndex, PDSBlobStore
 from atdata.testing import AbstractIndexContract
 
 
@@ -16,3 +16,11 @@ class TestIndex(AbstractIndexContract):
     @pytest.fixture
     def index(self, alice: AtmosphereClient) -> AtmosphereIndex:
         return AtmosphereIndex(alice)
+
+
+class TestIndexWithBlobs(AbstractIndexContract):
+    """With shards in the account's repository."""
+
+    @pytest.fixture
+    def index(self, alice: AtmosphereClient) -> AtmosphereIndex:
+        return AtmosphereIndex(alice, data_store=PDSBlobStore(alice))

@@ -16,6 +16,7 @@ from .datasets import DatasetPublisher
 from .entry import AtmosphereIndexEntry
 from .kinds import fetched, proper, readable
 from .lookup import SchemaPin, find_dataset, find_schema
+from .network import Network
 from .opening import open_record
 from .records import DATASET, SCHEMA, Record
 from .schemas import publish_once
@@ -291,5 +292,5 @@ def _said(ds: Dataset[Any], options: dict[str, Any]) -> dict[str, Any]:
 
 
 def default_index() -> AtmosphereIndex:
-    """The index of the network that the environment names; see ``AtmosphereClient.from_env``."""
-    return AtmosphereIndex(AtmosphereClient.from_env())
+    """The index of the network that the environment names, to read; see ``AtmosphereClient.from_env``."""
+    return AtmosphereIndex(Network.from_env().client())
