@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -67,6 +69,10 @@ class Handler(BaseHTTPRequestHandler):
 class Front(ThreadingHTTPServer):
     """Passes requests on to a network, unless the rule answers them.
 
+    Args:
+        network: the network.
+        certificate: file of a key and a certificate for ``localhost``, to speak TLS.
+
     Attributes:
         url: where it is; as a PDS and as a directory of DIDs.
         rule: what to do with each request.
@@ -75,10 +81,14 @@ class Front(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, certificate: Path | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.network = network
-        self.url = f"http://localhost:{self.server_address[1]}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.url = f"http{'s' if certificate else ''}://localhost:{self.server_address[1]}"
         self.rule: Rule = lambda handler: False
         self.requests: list[str] = []
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)

@@ -16,7 +16,7 @@ from .client import AtmosphereClient
 from .errors import AtmosphereWarning, InvalidRecord, WrongRecord
 from .metadata import from_record, to_record
 from .reading import at_uri
-from .records import DATASET, LENS, SCHEMA, Record, checked, new_key
+from .records import DATASET, LENS, SCHEMA, Record, check_depth, checked, new_key
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -42,8 +42,6 @@ def typed(collection: str, value: Mapping[str, Any]) -> BaseModel:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the record"
         raise WrongRecord(f"{where}: {first['msg']}") from None
-    except RecursionError:
-        raise WrongRecord("the record is nested too deep") from None
 
 
 def new_record(collection: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,6 +115,7 @@ def _check(record: Record, collection: str) -> None:
     if record.get("$type") != collection:
         raise WrongRecord(f"{record.uri} says that it is {record.get('$type')!r:.100}, not {collection}")
     try:
+        check_depth(record)
         typed(collection, record)
     except WrongRecord as error:
         raise WrongRecord(f"{record.uri} is no proper record of {collection}: {error}") from None

@@ -118,18 +118,18 @@ def find_dataset(client: AtmosphereClient, ref: str | AtUri) -> Record:
         raise InvalidReference(f"{ref!r:.120} is no dataset; those are '@handle/name', at:// records and bare names")
     if found.authority == LOCAL:
         raise EntryNotFound(f"{str(found)!r} is in an index of this machine or team; ask atdata.local.Index for it")
-    named = []
+    newest: Record | None = None
     for record in proper(client, DATASET, found.authority):
         if record["name"] == found.name:
-            named.append(record)
+            newest = record if newest is None else max(newest, record, key=created)
             if is_timed(record.uri.rkey):
                 break  # what follows is older; keys of other kinds have come before
-    if not named:
+    if newest is None:
         raise EntryNotFound(
             f"{found.authority} has published no dataset {found.name!r}; "
             f"list_datasets(repo={found.authority!r}) tells what is there"
         )
-    return max(named, key=created)
+    return newest
 
 
 def created(record: Mapping[str, Any]) -> str:

@@ -50,13 +50,12 @@ def open_record(
         facts: dict[str, Mapping[str, Any]] = dict(zip(urls, blob_facts(storage), strict=True))
     else:
         urls, facts = urls_in(storage), facts_in(storage)
-    every = URLSource(urls).list_shards()
-    if shards is not None and list(shards) != every:
-        urls = every = [exact(shard) for shard in shards]
+    if shards is not None:
+        urls = [exact(shard) for shard in shards]
         facts = {url: facts[shard] for url, shard in zip(urls, shards, strict=True) if shard in facts}
-    source = None if store is None else own_source(store, every)
+    source = None if store is None else own_source(store, URLSource(urls).list_shards())
     if source is None and blobs:
-        source = BlobSource.from_refs([blobs[url] for url in every], did=uri.authority, client=client)
+        source = BlobSource.from_refs([blobs[url] for url in urls], did=uri.authority, client=client)
     elif source is None:
         source = RecordSource(urls, client.policy, f"the record {uri}", _digests(facts), client)
     return Dataset.of(sample_type, source, _known(facts))

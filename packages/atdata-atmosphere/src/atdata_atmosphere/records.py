@@ -15,7 +15,7 @@ from atdata.cid import generate_cid
 from atdata.errors import AtdataError
 from atdata.uri import AtUri
 
-from .errors import AtmosphereWarning, InvalidRecord, ServerFault
+from .errors import AtmosphereWarning, InvalidRecord, ServerFault, WrongRecord
 
 NAMESPACE = "ac.foundation.dataset"
 SCHEMA, DATASET, LENS = (f"{NAMESPACE}.{name}" for name in ("sampleSchema", "record", "lens"))
@@ -26,7 +26,7 @@ LARGEST = 1_000_000  # bytes of a request that servers read as JSON
 BATCH_BYTES, BATCH_RECORDS = 140_000, 200
 _SAFE_INTEGER = 2**53 - 1
 _DEEPEST = 100
-_EMPTY_PAGES = 20
+_EMPTY_PAGES, _MOST_PAGES = 20, 100_000
 
 
 class Record(dict[str, Any]):
@@ -120,6 +120,24 @@ def _text(value: Any, where: str) -> str:
     return value
 
 
+def check_depth(record: Mapping[str, Any]) -> None:
+    """Refuse a record of others that is nested deeper than one may be written.
+
+    Raises:
+        WrongRecord: it is.
+    """
+    level: list[Any] = [record]
+    for _ in range(_DEEPEST + 2):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, Mapping | list)
+            for inner in (item.values() if isinstance(item, Mapping) else item)
+        ]
+    if level:
+        raise WrongRecord(f"it is nested more than {_DEEPEST} deep")
+
+
 def checked(collection: str, record: Mapping[str, Any]) -> dict[str, Any]:
     """A record as it is sent, if a server would take it.
 
@@ -187,7 +205,7 @@ def pages(fetch: Callable[[str | None], Mapping[str, Any]]) -> Iterator[Mapping[
         ServerFault: the listing goes in circles.
     """
     cursor, seen, empty = None, set[Any](), 0
-    while True:
+    while len(seen) < _MOST_PAGES:
         page = fetch(cursor)
         yield page
         cursor = page.get("cursor")
@@ -197,6 +215,7 @@ def pages(fetch: Callable[[str | None], Mapping[str, Any]]) -> Iterator[Mapping[
         if not isinstance(cursor, str) or cursor in seen or empty > _EMPTY_PAGES:
             raise ServerFault("a listing goes in circles, so it is left here")
         seen.add(cursor)
+    raise ServerFault(f"a listing has no end; it is left after {_MOST_PAGES:,} pages")
 
 
 def entries(page: Mapping[str, Any]) -> list[Any]:

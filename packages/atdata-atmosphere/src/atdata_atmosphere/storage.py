@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ _MOST_LOCATIONS = 10_000
 _FACTS_BYTES = 100_000
 _REMOTE = ("https", "s3", "gs", "at")
 MIME = "application/x-tar"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 # CIDv1, codec raw, hash sha2-256, 32 bytes
 _RAW = b"\x01\x55\x12\x20"
 
@@ -218,10 +220,13 @@ def facts_in(storage: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """
     found: dict[str, Mapping[str, Any]] = {}
     for location in storage["locations"]:
-        facts, shards = location.get("shards"), URLSource(location["url"]).list_shards()
-        if facts and len(facts) != len(shards):
-            raise WrongRecord(f"{location['url']!r:.200} stands for {len(shards):,} shards, with {len(facts):,} facts")
-        found |= zip(shards, facts or (), strict=False)
+        facts = location.get("shards")
+        if facts:
+            shards = URLSource(location["url"]).list_shards()
+            if len(facts) != len(shards):
+                told = f"{len(shards):,} shards, with {len(facts):,} facts"
+                raise WrongRecord(f"{location['url']!r:.200} stands for {told}")
+            found |= zip(shards, facts, strict=True)
     return found
 
 
@@ -268,9 +273,8 @@ class RecordSource(URLSource):
         secure = not policy.allow_insecure
         super().__init__(urls, digests=digests, keep_tls=secure, public_only=secure)
         check_trust(self.list_shards(), of=of, insecure=policy.allow_insecure)
-        for shard in self.list_shards():
-            if scheme_of(shard) == "https" and secure and not _may_be_public(origin(shard)[1]):
-                raise UnsafeURL(f"{of} names the shard {public(shard)!r:.200}, which is at no public address")
+        for server in {"/".join(shard.split("/", 3)[:3]) for shard in self.list_shards()}:
+            _check_server(server, secure, of)
         blobs = [shard for shard in self.list_shards() if scheme_of(shard) == "at"]
         self._blobs = _blob_source(blobs, client) if blobs else None
 
@@ -283,6 +287,23 @@ def _blob_source(urls: Sequence[str], client: AtmosphereClient | None) -> BlobSo
     from .blob_source import BlobSource  # which needs what is here
 
     return BlobSource.from_urls(urls, client=client)
+
+
+def _check_server(server: str, secure: bool, of: str) -> None:
+    """Refuse what cannot be the beginning of a shard's URL, as far as can be said without asking anybody.
+
+    Raises:
+        UnsafeURL: it holds a user or password, names no bucket, or is at no public address.
+    """
+    scheme, _, name = server.partition("://")
+    if scheme.lower() == "at":
+        return
+    if "@" in name:
+        raise UnsafeURL(f"{of} names shards with a user or a password, at {public(server)!r:.200}")
+    if scheme.lower() in ("s3", "gs") and not _BUCKET.fullmatch(name):
+        raise UnsafeURL(f"{of} names shards in {name!r:.200}, which is no bucket")
+    if scheme.lower() == "https" and secure and not _may_be_public(origin(server)[1]):
+        raise UnsafeURL(f"{of} names shards at {public(server)!r:.200}, which is no public address")
 
 
 def _may_be_public(host: str) -> bool:

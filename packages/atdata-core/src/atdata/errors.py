@@ -128,6 +128,10 @@ class UnsafeURL(AtdataError, ValueError):
     """A URL asks for something that it was not allowed to do."""
 
 
+class InvalidPattern(AtdataError, ValueError):
+    """The braces in a URL or path are not balanced."""
+
+
 class UnlistableURL(AtdataError, ValueError):
     """A URL names a folder or a glob where nothing can list what is there."""
 

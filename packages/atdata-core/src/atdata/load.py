@@ -151,7 +151,7 @@ def load_dataset(
     if split is not None and split not in groups:
         raise no_such_split(split, {name: len(shards) for name, shards in groups.items()})
     datasets = {
-        name: _dataset(shards, sample_type or _own_type(shards), entry, index, options)
+        name: _dataset(shards, sample_type or _own_type(shards), entry, index, options, whole=len(groups) == 1)
         for name, shards in groups.items()
         if split in (None, name)
     }
@@ -159,10 +159,18 @@ def load_dataset(
 
 
 def _dataset(
-    shards: list[Found], sample_type: type[ST], entry: IndexEntry | None, index: Any, options: Mapping[str, Any]
+    shards: list[Found],
+    sample_type: type[ST],
+    entry: IndexEntry | None,
+    index: Any,
+    options: Mapping[str, Any],
+    *,
+    whole: bool,
 ) -> Dataset[ST]:
     if entry is not None and hasattr(index, "open_dataset"):
-        opened: Dataset[ST] = index.open_dataset(entry, sample_type, [str(shard.shard) for shard in shards])
+        opened: Dataset[ST] = index.open_dataset(
+            entry, sample_type, None if whole else [str(item.shard) for item in shards]
+        )
         return opened
     urls = [item if isinstance(item := shard.shard, Path) else exact(item) for shard in shards]
     facts = {str(url): shard.facts for url, shard in zip(urls, shards, strict=True) if shard.facts is not None}

@@ -118,8 +118,8 @@ class AbstractIndex(Protocol):
     """A catalogue of schemas and datasets; one index holds datasets of many sample types.
 
     Some indexes also have ``data_store``, the ``AbstractDataStore`` that holds their shards;
-    ``open_dataset(entry, sample_type, shards)``, which makes the dataset of an entry, or of those shards of it; and in
-    test networks ``allow_insecure``, True if their entries may name plain ``http`` URLs.
+    ``open_dataset(entry, sample_type, shards)``, which makes the dataset of an entry, of only those shards unless they
+    are None; and in test networks ``allow_insecure``, True if their entries may name plain ``http`` URLs.
     """
 
     def insert_dataset(

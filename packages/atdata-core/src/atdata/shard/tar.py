@@ -13,6 +13,8 @@ END_OF_ARCHIVE = bytes(2 * BLOCK)
 _MAX_OCTAL = 8**11 - 1
 # A header that claims more names than this is not one that any writer makes
 _MAX_EXTENSION = 1 << 20
+# Nor one that leaves so much room at the end, or makes a sample so large
+_MAX_ZEROS, _MAX_CONTENT = 64 << 20, 16 << 30
 _READ = 4 << 20
 
 
@@ -208,6 +210,10 @@ class TarReader:
         Raises:
             ShardCorrupted: the stream ends inside it.
         """
+        if member.size > _MAX_CONTENT:
+            raise ShardCorrupted(f"member {member.name!r} claims to have {member.size:,} bytes").at(
+                offset=member.offset
+            )
         data = self._take(member.size, f"member {member.name!r}", member.offset)
         self._unread -= member.size
         return data
@@ -233,14 +239,18 @@ class TarReader:
         start: int | None = None  # where the first header of the current member began
         extended: dict[str, str] = {}  # PAX and GNU headers that precede a member and change it
         shared: dict[str, str] = {}
-        ended = False
+        ended, zeros = False, 0
         while (block := self._next_block()) is not None:
             here = self._position - BLOCK
             if not block[0] and not any(block):
-                ended = True
+                ended, zeros = True, zeros + BLOCK
+                if zeros > _MAX_ZEROS:
+                    raise ShardCorrupted(f"{zeros:,} bytes of zeros, and no end of them").at(offset=here)
                 continue
-            ended = False
+            ended, zeros = False, 0
             start = here if start is None else start
+            if here - start > 4 * _MAX_EXTENSION:
+                raise ShardCorrupted("extended headers, and no end of them").at(offset=start)
             head = _parse(block, here)
             if head.kind in b"xXgLK":
                 if head.size > _MAX_EXTENSION:

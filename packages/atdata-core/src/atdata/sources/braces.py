@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from braceexpand import braceexpand
 
-from ..errors import UnsafeURL
+from ..errors import InvalidPattern, UnsafeURL
 from . import public
 
 LIMIT = 1_000_000
@@ -35,13 +35,13 @@ def check(patterns: Iterable[str]) -> None:
 
     Raises:
         UnsafeURL: they stand for over a million URLs, or one is longer or nested deeper than any sensible pattern.
-        ValueError: the braces of one are not balanced.
+        InvalidPattern: the braces of one are not balanced.
     """
     total, characters, names = 0, 0, []
     for pattern in filter(_has_braces, patterns):
         try:
             measured = _measure(pattern)
-        except ValueError as error:
+        except (InvalidPattern, UnsafeURL) as error:
             raise type(error)(f"{public(pattern)!r:.200}: {error}") from None
         total, characters = total + measured[0], characters + measured[1]
         names.append(pattern)
@@ -85,7 +85,7 @@ def _measure(pattern: str) -> tuple[int, int]:
             count = min(count * group[0], _ENOUGH)
             start = position + 1
     if level:
-        raise ValueError("the braces are not balanced; give a name that holds braces as a pathlib.Path")
+        raise InvalidPattern("the braces are not balanced; give a name that holds braces as a pathlib.Path")
     return count, characters + count * (len(pattern) - start)
 
 

@@ -146,12 +146,24 @@ class _PrivateAddress(Exception):
 
 class _PublicConnection(HTTPConnection):
     def connect(self) -> None:
-        super().connect()
-        # the address that is talked to, not one that the name had a moment ago
-        address = self.sock.getpeername()[0]
+        self.sock = _public_socket(self.host, self.port, self.timeout)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _public_socket(host: str, port: int, timeout: float | None) -> socket.socket:
+    """A connection to a host, if none of its addresses is private: such ones are not even knocked at."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for address in addresses:
         if not is_public(address):
-            self.close()
             raise _PrivateAddress(address)
+    fault = OSError(f"{host} has no address")
+    for address in addresses:
+        try:
+            return socket.create_connection((address, port), timeout)
+        except OSError as error:
+            fault = error
+    raise fault
 
 
 class _PublicTLSConnection(HTTPSConnection, _PublicConnection):
