@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import OrderedDict
@@ -112,7 +113,9 @@ class Directory:
         """By DNS or, without an answer there, from the host of that name."""
         from atproto_identity.handle.resolver import HandleResolver
 
-        did = HandleResolver(timeout=self._xrpc.timeout).resolve_dns(handle)
+        did = None
+        with contextlib.suppress(UnicodeDecodeError):  # what is no text is no DID
+            did = HandleResolver(timeout=self._xrpc.timeout).resolve_dns(handle)
         if did is not None:
             return did
         url = f"https://{handle}/.well-known/atproto-did"
