@@ -47,7 +47,7 @@ from .records import (
 from .servers import PUBLIC, Canary, Evil
 
 # Longer than any of them needs; the program ends then, and says where
-_PATIENCE = 120
+_PATIENCE = 600
 
 
 @atdata.packable
