@@ -46,6 +46,8 @@ def test_page(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name, value in {"PDS": network.pds, "PLC": network.plc, "ALLOW_INSECURE": "1"}.items():
+        monkeypatch.setenv(f"ATDATA_{name}", value)
     birds = [Bird(image=np.full((2, 2), n, np.uint8), label=f"bird {n}") for n in range(40)]
     atdata.write_samples(birds, tmp_path / "pictures.tar", maxcount=2)
     for shard in tmp_path.glob("*.tar"):
