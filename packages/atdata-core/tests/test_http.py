@@ -700,6 +700,22 @@ def test_with_public_only_no_private_address_is_talked_to(server):
     assert not server.requests
 
 
+def test_with_public_only_nobody_private_is_even_knocked_at():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.2)
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}/data.tar"
+        with pytest.raises(UnsafeURL, match="no public address"):
+            URLSource(url, public_only=True).open_shard(url)
+        with pytest.raises(TimeoutError):
+            listening.accept()
+
+
+def test_with_public_only_public_servers_are_read(server, monkeypatch):
+    monkeypatch.setattr("atdata.sources.http.is_public", lambda address: True)
+    serve(server)
+    assert read(server, public_only=True) == DATA
+
+
 def test_with_public_only_no_private_server_is_talked_to_over_tls(secure, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(secure.certificate))
     serve(secure)

@@ -258,6 +258,30 @@ def test_the_store_of_an_index_says_where_its_shards_are_read(words):
     assert [word.text for word in loaded["test"]] == ["test 0", "test 1"]
 
 
+def test_an_index_may_open_its_datasets_itself(words):
+    """It is told which shards are wanted, unless all are; the store is its own affair."""
+
+    class Opening(Index):
+        def open_dataset(self, entry, sample_type, shards):
+            self.asked.append(shards)
+            return atdata.Dataset.of(sample_type, shards or entry.data_urls)
+
+    store = Store(words)
+    one = Entry("@alice.example/one", ["https://example.org/train-{000..001}.tar"])
+    two = Entry("@alice.example/two", ["https://example.org/{train,test}.tar"])
+    index = Opening(one, two, data_store=store)
+    assert load_dataset("@alice.example/one", index=index).num_shards == {"train": 2}
+    assert load_dataset("@alice.example/two", index=index, split="test").sample_type is Word
+    assert index.asked == ["@alice.example/one", None, "@alice.example/two", ["https://example.org/test.tar"]]
+    assert store.asked == []
+
+
+def test_names_of_blobs_tell_no_split():
+    cid = "bafkrei2test2" + "a" * 46
+    entry = Entry("@alice.example/blobs", [f"at://did:plc:abc/blob/{cid}", "at://did:plc:abc/blob/b7val7"])
+    assert load_dataset("@alice.example/blobs", index=Index(entry)).num_shards == {"train": 2}
+
+
 def test_the_store_is_not_asked_about_what_an_entry_may_not_name(words):
     store = Store(words)
     index = Index(Entry("@a.example/words", ["http://169.254.169.254/train.tar"]), data_store=store)

@@ -473,3 +473,48 @@ def test_every_truncation_before_the_end_of_archive_is_noticed() -> None:
             error = corrupted(data[:length], "truncated" if length else "empty")
             assert error.offset is None or error.offset <= length
     assert contents(data[: complete + BLOCK]) == contents(data)
+
+
+class Endless:
+    """A stream that begins with something, and then repeats something for ever."""
+
+    def __init__(self, start: bytes, rest: bytes) -> None:
+        self._start = io.BytesIO(start)
+        self._rest = rest
+
+    def read(self, size: int) -> bytes:
+        return self._start.read(size) or (self._rest * (size // len(self._rest) + 1))[:size]
+
+
+def long_name() -> bytes:
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, BLOCK
+    return info.tobuf(tarfile.GNU_FORMAT) + b"a" * BLOCK
+
+
+@pytest.mark.parametrize(
+    ("stream", "says"),
+    [
+        (Endless(header("a", 0), bytes(BLOCK)), "bytes of zeros, and no end of them"),
+        (Endless(b"", long_name()), "extended headers, and no end of them"),
+        (Endless(header("a", 0), b"garbage " * 64), "not a tar header"),
+    ],
+    ids=["zeros", "headers", "garbage"],
+)
+def test_streams_without_an_end_are_left(stream, says):
+    with pytest.raises(ShardCorrupted, match=says):
+        for _ in TarReader(stream):
+            pass
+
+
+def test_samples_that_claim_more_than_there_can_be_are_not_read():
+    info = tarfile.TarInfo("a.msgpack")
+    info.size = 1 << 40
+    tar = TarReader(Endless(info.tobuf(tarfile.GNU_FORMAT), bytes(BLOCK)))
+    (member,) = itertools.islice(tar, 1)
+    with pytest.raises(ShardCorrupted, match=r"claims to have 1,099,511,627,776 bytes"):
+        tar.content(member)
+
+
+def test_padding_that_writers_leave_is_none_of_that():
+    assert contents(header("a", 0) + bytes(16 << 20)) == [("a", b"")]

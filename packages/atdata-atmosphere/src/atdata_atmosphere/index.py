@@ -14,6 +14,7 @@ from atdata.uri import AtUri, DatasetRef
 from .client import AtmosphereClient
 from .datasets import DatasetPublisher
 from .entry import AtmosphereIndexEntry
+from .errors import AtmosphereError
 from .kinds import fetched, proper, readable
 from .lookup import SchemaPin, find_dataset, find_schema
 from .network import Network
@@ -95,7 +96,11 @@ class AtmosphereIndex:
             self._publisher.check(name, schema_ref, said)
             ref = publish_once(self.client, record_of_type(ds), version) if schema_ref is None else schema_ref
             uri = self._store(self._data_store, ds, name, ref, said, kwargs)
-        return _entry(fetched(self.client, uri, DATASET))
+        try:
+            return _entry(fetched(self.client, uri, DATASET))
+        except AtmosphereError as error:
+            error.add_note(f"the dataset is published nevertheless: {uri}")
+            raise
 
     def _store(
         self,

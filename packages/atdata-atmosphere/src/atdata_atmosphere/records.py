@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from atdata.cid import generate_cid
-from atdata.errors import AtdataError
+from atdata.errors import AtdataError, NoCID
 from atdata.uri import AtUri
 
 from .errors import AtmosphereWarning, InvalidRecord, ServerFault, WrongRecord
@@ -171,9 +171,13 @@ def record_cid(value: Mapping[str, Any]) -> str:
     """The CID of a record as it is sent: what the server will call it.
 
     Raises:
-        AtdataError: it holds bytes or links that cannot be read.
+        NoCID: it holds bytes or links that cannot be read, or a value that the protocol lacks; a ``ValueError``.
     """
-    return generate_cid(_ipld(value))
+    try:
+        plain = _ipld(value)
+    except ValueError as error:
+        raise NoCID(f"a record with bytes or links that cannot be read: {error}") from None
+    return generate_cid(plain)
 
 
 def _ipld(value: Any) -> Any:
