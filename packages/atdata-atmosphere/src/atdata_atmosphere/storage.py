@@ -29,7 +29,7 @@ EXTERNAL, BLOBS = f"{NAMESPACE}.storageExternal", f"{NAMESPACE}.storageBlobs"
 _MOST_LOCATIONS = 10_000
 _FACTS_BYTES = 100_000
 _REMOTE = ("https", "s3", "gs", "at")
-MIME = "application/x-tar"
+TAR = "application/x-tar"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 # CIDv1, codec raw, hash sha2-256, 32 bytes
 _RAW = b"\x01\x55\x12\x20"
@@ -54,7 +54,7 @@ def storage_for(
     if shards is None or len(shards) != len(blobs) or not all("bytes" in shard for shard in shards):
         raise InvalidRecord(f"of each of the {len(blobs):,} blobs the size must be known: shards=[{{'bytes': ...}}]")
     refs = [
-        {"$type": "blob", "ref": {"$link": ref.cid}, "mimeType": MIME, "size": shard["bytes"]}
+        {"$type": "blob", "ref": {"$link": ref.cid}, "mimeType": TAR, "size": shard["bytes"]}
         for ref, shard in zip(blobs, shards, strict=True)
     ]
     return blob_storage(refs, [shard.get("samples") for shard in shards])

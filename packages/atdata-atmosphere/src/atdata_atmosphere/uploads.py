@@ -16,14 +16,13 @@ from atdata.shard.array import Buffer
 from atdata.sources.download import Digest
 
 from .errors import PayloadTooLarge, RecordNotFound, RecordRefused, ServerFault
-from .storage import raw_cid
+from .storage import TAR, raw_cid
 
 if TYPE_CHECKING:
     from .client import AtmosphereClient
 
 T = TypeVar("T")
 
-TAR: Final = "application/x-tar"
 # Blobs that are sent at a time
 THREADS: Final = 4
 _BLOCK: Final = 256 << 10
