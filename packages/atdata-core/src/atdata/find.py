@@ -226,9 +226,10 @@ def _find_remote(url: str) -> list[Found]:
 
 def place_of(url: str) -> str:
     """What may tell the split of a shard that is named by its path or URL: its folder, and its name."""
-    if scheme_of(url) == "at":
+    scheme = scheme_of(url)
+    if scheme == "at":
         return ""  # a CID is no name: what looks like a word in it is chance
-    path = local_path(url)
+    path = local_path(url) if scheme in ("", "file") else None
     if path is not None:
         return f"{path.parent.name}/{path.name}"
     # neither the host nor a query

@@ -194,7 +194,7 @@ def _expand(text: str) -> list[str]:
 
 
 def _is_file_of_that_name(shard: str) -> bool:
-    return scheme_of(shard) in ("file", "pipe") and "://" not in shard and os.path.lexists(shard)
+    return "://" not in shard and scheme_of(shard) in ("file", "pipe") and os.path.lexists(shard)
 
 
 def _literal(path: Location) -> str:
