@@ -1,5 +1,6 @@
 """Blobs read from a server that cuts, stalls, lies and moves."""
 
+import contextlib
 import hashlib
 import os
 import pickle
@@ -368,6 +369,39 @@ def test_samples_that_come_early_are_not_the_last_word(pds: Any, cache_dir: Path
     assert numbers == []
     assert kept(cache_dir) == []
     assert len(list(Dataset.of(Row, before))) == 50
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_told(pds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from atdata.sources import remote
+
+    full = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 (whoever writes closes it)
+    monkeypatch.setattr(remote.tempfile, "TemporaryFile", lambda **_: full)
+    with pytest.raises(ShardUnreadable, match=r"No space left on device; make room there"):
+        read(BlobSource([pds.add(DATA)], verify="before", cache_dir=False))
+    assert full.closed
+
+
+def test_blobs_without_end(pds: Any, cache_dir: Path) -> None:
+    def endless(handler: Any, data: bytes) -> bool:
+        handler.send_response(200)
+        handler.send_header("transfer-encoding", "chunked")
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+        return True
+
+    ref = pds.add(DATA)
+    for verify in ("end", "before"):
+        pds.then(endless, endless, lambda handler, data: handler.blob(data, 1 << 40))
+        with pytest.raises(ShardUnreadable, match="does not say how many bytes"):
+            read(BlobSource([ref], verify=verify))  # type: ignore[arg-type]
+        with pytest.raises(ShardCorrupted, match=f"more than the {len(DATA):,} bytes"):
+            read(BlobSource.from_refs([{**ref, "size": len(DATA)}], verify=verify))
+        with pytest.raises(ShardUnreadable, match=r"has 1,099,511,627,776 bytes"):
+            read(BlobSource([ref], verify=verify))  # type: ignore[arg-type]
+    assert kept(cache_dir) == []
 
 
 @pytest.mark.parametrize("length", [len(DATA) - 1, len(DATA) + 1])

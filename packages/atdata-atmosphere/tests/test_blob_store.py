@@ -1,5 +1,7 @@
 """Blobs sent to a server that refuses, lies and hangs up."""
 
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,6 +194,7 @@ def test_servers_that_do_not_say_what_they_take(pds: Any, store: PDSBlobStore, t
         urls = store.write_shards(dataset, prefix="a")
     assert [len(pds.blobs[url.rpartition("/")[2]]) // 1_000_000 for url in urls] == [5, 5, 5, 1]
     assert pds.count("GET com.atproto.server.describeServer") == 1
+    send_blobs(store.client, [bytes(6 << 20)], "application/x-tar")  # who names a blob wants it sent
     assert numbers(store, urls) == list(range(16))
 
 
@@ -314,6 +317,20 @@ def test_content_is_read_from_its_beginning_each_time(tmp_path: Path) -> None:
         assert max(map(len, content)) == 256 << 10
         with pytest.raises(ShardCorrupted, match="a has 1 of its 600,001 bytes less"):
             list(Content("a", file, 600_001))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_told(
+    pds: Any, store: PDSBlobStore, dataset: Dataset[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from atdata_atmosphere import uploads
+
+    full = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 (whoever writes closes it)
+    monkeypatch.setattr(uploads.tempfile, "TemporaryFile", lambda **_: full)
+    with pytest.raises(OSError, match=r"a shard is made there; make room") as caught:
+        store.write_shards(dataset, prefix="a", maxcount=1)
+    assert caught.value.errno == errno.ENOSPC
+    assert full.closed
 
 
 def test_a_crew_stops_at_the_first_fault() -> None:

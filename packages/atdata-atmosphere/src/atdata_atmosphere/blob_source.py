@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 from urllib.parse import urlencode
 
-from atdata.errors import AtdataError, InvalidReference, ShardNotFound
+from atdata.errors import AtdataError, InvalidReference, ShardNotFound, ShardUnreadable
 from atdata.sources import ShardStreams
 from atdata.sources.access import Access
-from atdata.sources.cache import CachedShard, ShardCache
+from atdata.sources.cache import ShardCache
 from atdata.sources.download import Body, Digest, Passing, Version
 from atdata.sources.http import connector
 from atdata.sources.remote import Remote
@@ -33,6 +31,8 @@ CacheDir: TypeAlias = "str | os.PathLike[str] | Literal[False] | None"
 _URL = re.compile(r"at://([^/\s?#]+)/blob/([^/\s?#]+)")
 # What servers answer where they do not have a blob, or the repository is not there any more
 _MISSING: Final = 400
+# Bytes; a server may announce, or just send, as many as it likes
+_LARGEST: Final = 16 << 30
 # The cache that nobody asked for has so many bytes at most; where it could only have fewer than these, it is left out
 _MOST, _LEAST = 32 << 30, 1 << 30
 
@@ -184,6 +184,18 @@ class BlobSource:
             IdentityError: its owner cannot be found; a ``ValueError``.
             UnsafeURL: its owner's server may not be asked; a ``ValueError``.
         """
+        return self._open(shard_id, whole=self.verify == "before")
+
+    def open_ahead(self, shard_id: str, stopping: Callable[[], bool]) -> IO[bytes]:
+        """Open a shard that is read later: with a cache, all of it is downloaded and checked; see ``open_shard``.
+
+        Args:
+            shard_id: one of ``list_shards()``.
+            stopping: tells whether it is not wanted any more.
+        """
+        return self._open(shard_id, whole=self.verify == "before" or self._remote.cache is not None, stopping=stopping)
+
+    def _open(self, shard_id: str, *, whole: bool, stopping: Callable[[], bool] = lambda: False) -> IO[bytes]:
         owner = self._owners.get(shard_id)
         if owner is None:
             raise NoSuchShard(f"{shard_id!r:.200} is not a shard of {self!r}")
@@ -191,22 +203,28 @@ class BlobSource:
             raise InvalidReference(
                 f"{shard_id!r:.200} does not end in the CID of a blob: version 1, raw, SHA-256, as in bafkrei..."
             )
-        cid = shard_id.rpartition("/")[2]
+
+        def connect(position: int, version: Version) -> Body:
+            return self._connect(owner, shard_id, position, version)
+
         try:
-            stream = self._remote.download(shard_id, lambda start, version: self._connect(owner, cid, start, version))
-            return stream if self.verify == "end" else _whole(stream)
+            if whole:
+                return self._remote.fetch(shard_id, connect, stopping)
+            return self._remote.download(shard_id, connect)
         except AtdataError as error:
             error.at(shard=shard_id)
             raise
 
     # ----------------------------------------------------------------------------------------- servers
 
-    def _connect(self, owner: str, cid: str, position: int, version: Version) -> Body:
+    def _connect(self, owner: str, shard_id: str, position: int, version: Version) -> Body:
         did, server = self._find(owner)
+        cid = shard_id.rpartition("/")[2]
         url = f"{server}/xrpc/com.atproto.sync.getBlob?{urlencode({'did': did, 'cid': cid})}"
         fault: Exception
         try:
-            return connector(url, self._access(owner, server), _MISSING)(position, version)
+            body = connector(url, self._access(owner, server), _MISSING)(position, version)
+            return _bounded(body, self._remote.digests[shard_id], server)
         except Passing as passing:
             error, fault = passing.error, passing
         except ShardNotFound:
@@ -309,16 +327,18 @@ def _plain(ref: Mapping[str, Any], did: str | None) -> dict[str, str]:
     return {"did": owner, "cid": cid}
 
 
-def _whole(stream: IO[bytes]) -> IO[bytes]:
-    """A shard in a file. It is read to its end, and so it is checked."""
-    if isinstance(stream, CachedShard):
-        return stream
-    with stream, ExitStack() as undo:
-        file = undo.enter_context(tempfile.TemporaryFile())
-        shutil.copyfileobj(stream, file, 1 << 20)
-        file.seek(0)
-        undo.pop_all()
-    return file
+def _bounded(body: Body, digest: Digest, server: str) -> Body:
+    """What a server sends, if it will end.
+
+    Raises:
+        ShardUnreadable: nobody says how long it is, or it would be longer than any blob.
+    """
+    size = body.version.length if digest.size is None else digest.size
+    if size is not None and size <= _LARGEST:
+        return body
+    body.close()
+    cause = "does not say how many bytes a blob has" if size is None else f"says that a blob has {size:,} bytes"
+    raise ShardUnreadable(f"{server} {cause}; no blob is read that may have more than {_LARGEST:,}")
 
 
 def _cache(folder: CacheDir, limit: int | None) -> ShardCache | None:

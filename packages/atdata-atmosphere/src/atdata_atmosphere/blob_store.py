@@ -10,7 +10,7 @@ from atdata.shard.manifest import ShardFacts
 from atdata.storing import Limits, NothingStored, folder_of, no_others, ready_shards
 
 from .blob_source import BlobSource, blob_url, split_url
-from .blob_writing import Writing
+from .blob_writing import BLOB_LIMIT, Writing
 from .client import AtmosphereClient
 from .uploads import Uploads
 
@@ -67,7 +67,8 @@ class PDSBlobStore:
             prefix: checked as by other stores, and not used: blobs are called by their content.
             maxcount: at most so many samples per shard; None for any number.
             maxsize: at most so many bytes per shard, unless a single sample is larger; and never more than the server
-                takes. Where that makes shards smaller, an ``AtmosphereWarning`` says so.
+                takes, which is 5 MiB if it does not say. Where that makes shards smaller, an ``AtmosphereWarning``
+                says so.
             cache_local: as of other stores; here shards that are made anew are in temporary files in any case.
             kwargs: none; for the protocol's sake.
 
@@ -87,7 +88,7 @@ class PDSBlobStore:
         folder_of(prefix)
         did = self.client.did
         wanted = Limits(maxcount, None if maxsize is None else int(maxsize))
-        writing = Writing(self._uploads, wanted, self.client.blob_limit(), self.client.server)
+        writing = Writing(self._uploads, wanted, self.client.blob_limit() or BLOB_LIMIT, self.client.server)
         ready = ready_shards(ds, writing.limits)
         stored = writing.anew(ds) if ready is None else writing.copy(ds, ready)
         if not sum(facts.samples for facts in stored):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Blob: TypeAlias = "bytes | str | os.PathLike[str]"
 
+# Bytes of a blob that servers take which do not say how many
+BLOB_LIMIT: Final = 5 << 20
 # What fits into one record
 MOST_SHARDS: Final = 5_000
 
@@ -173,7 +175,8 @@ def send_blobs(
 
     def check(number: int, blob: Blob) -> None:
         check_number(number + 1)
-        check_size(_name(number, blob), _size(blob), largest, server)
+        if largest is not None:
+            check_size(_name(number, blob), _size(blob), largest, server)
 
     if isinstance(blobs, Sequence):
         for number, blob in enumerate(blobs):

@@ -23,8 +23,6 @@ from .xrpc import Xrpc
 if TYPE_CHECKING:
     from .uploads import Content
 
-# Bytes of a blob that servers take which do not say how many
-_BLOB_LIMIT = 5 << 20
 # Bytes a second: an uplink that is slower, or a disk, is given up
 _SLOWEST, _SLOWEST_COPY = 100_000, 10_000_000
 
@@ -72,7 +70,7 @@ class AtmosphereClient(Reader):
         policy.check(self.network.plc)
         xrpc = Xrpc(policy, timeout, patience)
         super().__init__(xrpc, Directory(xrpc, self.network.plc, home))
-        self._blob_limits: dict[str, int] = {}
+        self._blob_limits: dict[str, int | None] = {}
         self._session = Session(self._xrpc, _client or SdkClient(home, request=self._xrpc.request()))
 
     @classmethod
@@ -367,8 +365,8 @@ class AtmosphereClient(Reader):
             raise ServerFault("the server took the blob and did not say what to call it")
         return blob
 
-    def blob_limit(self) -> int:
-        """How many bytes a blob may have at most that the account's server takes, as far as it tells; asked once.
+    def blob_limit(self) -> int | None:
+        """How many bytes a blob may have at most that the account's server takes; None if it does not say. Asked once.
 
         Raises:
             AtmosphereError: it cannot be asked.
@@ -376,7 +374,7 @@ class AtmosphereClient(Reader):
         server = self.server
         if server not in self._blob_limits:
             told = self._xrpc.query(server, "com.atproto.server.describeServer", {}).get("blobUploadLimit")
-            self._blob_limits[server] = told if type(told) is int and told > 0 else _BLOB_LIMIT
+            self._blob_limits[server] = told if type(told) is int and told > 0 else None
         return self._blob_limits[server]
 
     def _blob_headers(self, cid: str) -> dict[str, str]:

@@ -46,13 +46,9 @@ class Content:
         file: holds them.
         size: how many there are.
         stopping: tells whether to send no more.
-
-    Attributes:
-        sha256: of what was sent last, in hex.
     """
 
     def __init__(self, name: str, file: IO[bytes], size: int, stopping: Callable[[], bool] = _never) -> None:
-        self.sha256 = ""
         self._name = name
         self._file = file
         self._size = size
@@ -62,17 +58,15 @@ class Content:
         return self._size
 
     def __iter__(self) -> Iterator[bytes]:
-        digest, left = hashlib.sha256(), self._size
+        left = self._size
         self._file.seek(0)
         while left and (block := self._file.read(min(_BLOCK, left))):
             if self._stopping():
                 raise Stopped(f"{self._name} was not sent to its end")
-            digest.update(block)
             left -= len(block)
             yield block
         if left:
             raise ShardCorrupted(f"{self._name} has {left:,} of its {self._size:,} bytes less by now")
-        self.sha256 = digest.hexdigest()
 
 
 class Spool:
@@ -89,8 +83,16 @@ class Spool:
         self._digest = hashlib.sha256()
 
     def write(self, data: Buffer) -> None:
-        """Append bytes."""
-        self.file.write(data)
+        """Append bytes.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        try:
+            self.file.write(data)
+        except OSError as error:
+            cause = f"{error.strerror}: a shard is made there; make room, or name another folder with TMPDIR"
+            raise OSError(error.errno, cause, tempfile.gettempdir()) from error
         self._digest.update(data)
         self.bytes += len(data)
 
@@ -162,15 +164,10 @@ class Uploads:
         cid = raw_cid(digest.sha256)
         blob = self.find(cid)
         if blob is None:
-            content = Content(name, file, digest.size or 0, stopping)
-            blob = self._client._send_blob(content, kind)
-            if content.sha256 != digest.sha256:
-                raise ShardCorrupted(
-                    f"what was sent of {name} has sha256 {content.sha256} where {digest.sha256} is expected; it has "
-                    "changed since, or is damaged"
-                )
+            blob = self._client._send_blob(Content(name, file, digest.size or 0, stopping), kind)
+            # the server has hashed what it got
             if (told := blob["ref"].get("$link")) != cid:
-                raise ServerFault(f"the server calls {name} {told!r:.100}, and what was sent has the CID {cid}")
+                raise _wrong(name, file, digest, told)
             self._sent[cid] = time.monotonic(), blob
         return blob
 
@@ -178,6 +175,17 @@ class Uploads:
         """Leave it to records whether blobs are there."""
         for cid in cids:
             self._sent.pop(cid, None)
+
+
+def _wrong(name: str, file: Any, digest: Digest, told: object) -> Exception:
+    """The error for a blob that the server calls otherwise than expected."""
+    file.seek(0)
+    found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found == digest.sha256:
+        return ServerFault(f"the server calls {name} {told!r:.100}, and what was sent has the CID {raw_cid(found)}")
+    return ShardCorrupted(
+        f"{name} has sha256 {found} where {digest.sha256} is expected; it has changed since, or is damaged"
+    )
 
 
 def check_size(name: str, size: int, largest: int, server: str) -> None:

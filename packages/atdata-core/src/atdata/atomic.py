@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 import shutil
@@ -11,7 +12,6 @@ import sys
 import weakref
 from collections.abc import Generator
 from pathlib import Path
-from typing import IO
 
 from .errors import ShardExists
 
@@ -74,7 +74,7 @@ class Staging:
         """A new file that will be called ``name``, as a descriptor open for writing."""
         return os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
 
-    def open(self, name: str) -> IO[bytes]:
+    def open(self, name: str) -> io.FileIO:
         """A file that was made here, for reading."""
         return open(self._folder / name, "rb", buffering=0)
 

@@ -106,6 +106,7 @@ def _read_in_order(source: Any, shards: Iterable[str]) -> Iterator[Chunk]:
             if path is None:
                 yield from reader.chunks(stream, shard)
             elif large_samples(stream.fileno()) and (mapped := _mapped(path, shard)) is not None:
+                mapped.release()  # large samples are read, not looked at
                 yield from _gathered(_rows(mapped), 1)
             else:
                 # large reads through a buffer cost a copy

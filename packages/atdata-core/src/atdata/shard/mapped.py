@@ -139,6 +139,11 @@ class MappedShard:
             self.fault = error.at(shard=self.shard)
         self._heads, self.starts, self.sizes = memoryview(heads), memoryview(starts), memoryview(sizes)
 
+    def release(self) -> None:
+        """Give back the memory that looking for samples took, where their bytes are read in another way."""
+        if isinstance(self._map, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
     def _name(self, start: int) -> str:
         if start in self._names:
             return self._names[start]

@@ -118,6 +118,11 @@ def open_shards(source: Any, ids: Iterable[str]) -> Iterator[tuple[str, IO[bytes
     if not _has(source, "open_shard"):
         yield from _pick(source, ids)
         return
+    if _has(source, "open_ahead"):
+        from .ahead import opened
+
+        yield from ((public(shard_id), stream) for shard_id, stream in opened(source, ids))
+        return
     for shard_id in ids:
         try:
             stream = source.open_shard(shard_id)

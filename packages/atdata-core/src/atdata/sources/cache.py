@@ -27,6 +27,7 @@ from .download import Digest, Version
 
 _LIMIT: Final = 32 << 30
 _NAME = re.compile(r"atdata-(sha256|url)-[0-9a-f]{64}\.tar")
+_BY_DIGEST = "atdata-sha256-"
 _LOCK = ".atdata-cache.lock"
 
 # Files that this process has found to be what their names say: device, inode, size and time of writing
@@ -41,8 +42,8 @@ class CachedShard(io.BufferedReader):
         path: the file; the name may go while the shard is read, its content does not.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path), 1 << 20)
+    def __init__(self, path: Path, file: io.FileIO | None = None) -> None:
+        super().__init__(file or io.FileIO(path), 1 << 20)
         self.path = path
 
 
@@ -236,7 +237,8 @@ class CacheSink:
         if self._file.closed:
             return
         try:
-            os.fsync(self._file.fileno())
+            if not self._name.startswith(_BY_DIGEST):  # those are checked when a process first finds them
+                os.fsync(self._file.fileno())
             _good.add(_identity(os.fstat(self._file.fileno())))
             self._file.close()
             with locked(self._cache.folder / _LOCK):
@@ -245,6 +247,16 @@ class CacheSink:
                     self._staging.publish(self._name, overwrite=True)
         except OSError as error:
             raise self._cache._unusable(error).at(shard=self._shard) from error
+
+    def whole(self) -> CachedShard:
+        """Give the file its name, and open it, whether or not it is pushed out at once; raises like ``publish``."""
+        stream = CachedShard(self._cache.folder / self._name, self._staging.open(self._name))
+        try:
+            self.publish()
+        except BaseException:
+            stream.close()
+            raise
+        return stream
 
     def discard(self) -> None:
         """Leave nothing but what was published."""
@@ -255,7 +267,7 @@ class CacheSink:
 def _name(shard: str, version: Version, digest: Digest | None) -> str | None:
     """What a shard's file is called; None if nothing shows which content it has."""
     if digest is not None:
-        return f"atdata-sha256-{digest.sha256}.tar"
+        return f"{_BY_DIGEST}{digest.sha256}.tar"
     known = version.tag is not None or (version.modified is not None and version.length is not None)
     key = hashlib.sha256(repr((shard, *version)).encode("utf-8", "surrogatepass")).hexdigest()
     return f"atdata-url-{key}.tar" if known else None

@@ -187,6 +187,11 @@ class Download:
             raise self._error("it is closed")
         count = self._body.read_into(target)
         length, position = self.version.length, self.position + count
+        size = self._expected.size if self._expected else None
+        if size is not None and position > size:
+            raise ShardCorrupted(f"{self.name} has more than the {size:,} bytes that are expected").at(
+                shard=self.name, offset=size
+            )
         if length is not None and position > length:
             raise self._error(f"it has more than the {length:,} bytes that the server announced")
         if not count and length is not None and position < length:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import tempfile
 from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
+from ..errors import ShardUnreadable
 from . import public
 from .access import Access
 from .cache import ShardCache
 from .download import Connect, Digest, Download, Version
 from .prefetch import stream_of
 
+_BLOCK = 1 << 20
 _HEX = re.compile("[0-9a-f]{64}")
 
 
@@ -104,6 +109,35 @@ class Remote:
             return open_stream()
         return self.download(shard, lambda _position, _version: _Stream(open_stream()), ahead=False)
 
+    def fetch(self, shard: str, connect: Connect, stopping: Callable[[], bool] = lambda: False) -> IO[bytes]:
+        """Open a shard as a file that has all of it: in the cache, or a temporary one where it has no room there.
+
+        Args:
+            shard: its identifier, for which there is a digest.
+            connect: opens it at a position.
+            stopping: tells whether it is not wanted any more.
+
+        Raises:
+            ShardCorrupted: it is not what its digest says.
+            AtdataError: it cannot be read to its end, or the cache cannot be used.
+        """
+        digest, cache = self.digests[shard], self.cache
+        if cache is not None and (kept := cache.find(shard, Version(), digest)):
+            return kept
+        download = Download(public(shard), connect, self.access.retries, digest)
+        download.open()
+        with closing(download):
+            sink = (None if cache is None else cache.sink(shard, download.version, digest)) or _Temporary()
+            try:
+                block = memoryview(bytearray(_BLOCK))
+                while count := download.read_into(block):
+                    if stopping():
+                        raise ShardUnreadable(f"{download.name} was not read to its end")
+                    sink.write(block[:count])
+                return sink.whole()
+            finally:
+                sink.discard()
+
     def download(self, shard: str, connect: Connect, *, ahead: bool = True) -> IO[bytes]:
         """Open a shard in a way of one's own; see ``open``.
 
@@ -147,6 +181,34 @@ def _digests(given: Mapping[str, Any], shards: Collection[str]) -> dict[str, Dig
             )
         digests[shard] = Digest(size, sha256.lower())
     return digests
+
+
+class _Temporary:
+    """A file without a name, as a place for a shard."""
+
+    def __init__(self) -> None:
+        self._file: io.FileIO | None = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (discard() does it)
+
+    def write(self, data: memoryview) -> None:
+        assert self._file is not None
+        try:
+            while len(data):
+                data = data[self._file.write(data) :]
+        except OSError as error:
+            raise ShardUnreadable(
+                f"the shard cannot be kept in {tempfile.gettempdir()!r}: {error.strerror}; make room there, or name "
+                "another folder with TMPDIR"
+            ) from error
+
+    def whole(self) -> IO[bytes]:
+        assert self._file is not None
+        file, self._file = self._file, None
+        file.seek(0)
+        return io.BufferedReader(file, 1 << 20)
+
+    def discard(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 class _Stream:
