@@ -237,7 +237,8 @@ def lexicons(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Run every Python block of the pages, and the examples; compare the public API with its list; build the site."""
-    install(session, *WORKSPACE, "-r", EXAMPLES, "--group", "test", "--group", "recipes", "--group", "site")
+    backend = ["-e", "docs/examples/backend"]
+    install(session, *WORKSPACE, *backend, "-r", EXAMPLES, "--group", "test", "--group", "recipes", "--group", "site")
     session.run("pytest", "-n", "auto", "docs", *session.posargs)
     # They warn of a major version that the dependency group keeps out.
     quiet = {"DISABLE_MKDOCS_2_WARNING": "true"}
