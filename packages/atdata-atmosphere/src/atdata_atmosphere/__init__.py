@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .lenses import LensPublisher as LensPublisher
     from .schemas import SchemaLoader as SchemaLoader
     from .schemas import SchemaPublisher as SchemaPublisher
+    from .verification import Report as Report
+    from .verification import verify as verify
 
     __version__: str
 
@@ -38,8 +40,10 @@ _HOME = {
     "LensLoader": ".lenses",
     "LensPublisher": ".lenses",
     "PDSBlobStore": ".blob_store",
+    "Report": ".verification",
     "SchemaLoader": ".schemas",
     "SchemaPublisher": ".schemas",
+    "verify": ".verification",
 }
 _MODULES = {"errors", "lexicon"}
 
@@ -55,8 +59,10 @@ __all__ = [
     "LensLoader",
     "LensPublisher",
     "PDSBlobStore",
+    "Report",
     "SchemaLoader",
     "SchemaPublisher",
+    "verify",
 ]
 
 if not TYPE_CHECKING:  # checkers know the names above and should report any other

@@ -31,6 +31,7 @@ __all__ = [
     "InvalidRecord",
     "LoginFailed",
     "NotLoggedIn",
+    "NotProven",
     "PayloadTooLarge",
     "RateLimited",
     "RecordChanged",
@@ -94,6 +95,10 @@ class WrongRecord(AtmosphereError, ValueError):
 
 class SchemaChanged(WrongRecord):
     """The record of a schema is not the one that a dataset was published with."""
+
+
+class NotProven(AtmosphereError, ValueError):
+    """What a server sends does not prove that a record is what its owner signed."""
 
 
 class RecordNotFound(AtmosphereError, BadRequestError, KeyError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from atproto_core.did_doc import DidDocument
+from atproto_core.exceptions import AtProtocolError
 from pydantic import ValidationError
 
 from atdata.errors import InvalidReference
@@ -31,11 +32,13 @@ class Identity:
         did: the owner's DID.
         handle: the handle that the DID claims, or None; only believed if it leads back, see ``Directory.resolve``.
         pds: URL of the server that holds the repository.
+        key: what the repository's commits are signed with, as a ``did:key:``; None if the document has none.
     """
 
     did: str
     handle: str | None
     pds: str
+    key: str | None = None
 
 
 class Directory:
@@ -138,10 +141,11 @@ class Directory:
         scheme, host, port = origin(pds)
         server = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         self._xrpc.policy.check(pds)
-        return Identity(did, document.get_handle(), server.removesuffix(":443" if scheme == "https" else ":80"))
+        server = server.removesuffix(":443" if scheme == "https" else ":80")
+        return Identity(did, document.get_handle(), server, _signing_key(document))
 
     def _document(self, did: str) -> DidDocument:
-        url = self._document_url(did)
+        url = self.document_url(did)
         try:
             response = self._xrpc.get(url, what=f"the document of {did}", limit=_DOCUMENT_LIMIT)
         except (RecordNotFound, RecordRefused) as error:
@@ -160,7 +164,12 @@ class Directory:
         except (ValidationError, RecursionError):
             raise IdentityError(f"the document of {did} is not a DID document") from None
 
-    def _document_url(self, did: str) -> str:
+    def document_url(self, did: str) -> str:
+        """Where the document of a DID is.
+
+        Raises:
+            IdentityError: a DID of another method than the network's.
+        """
         method, _, name = did.removeprefix("did:").partition(":")
         if method == "plc":
             return f"{self._plc}/{did}"
@@ -171,6 +180,13 @@ class Directory:
         if name.startswith("localhost%3A"):
             return f"http://{name.replace('%3A', ':')}/.well-known/did.json"
         return f"https://{name}/.well-known/did.json"
+
+
+def _signing_key(document: DidDocument) -> str | None:
+    try:
+        return document.get_did_key()
+    except (AtProtocolError, ValueError):
+        return None
 
 
 def _authority(text: str) -> str:

@@ -91,7 +91,7 @@ def fetched(client: AtmosphereClient, uri: str | AtUri, collection: str) -> Reco
     if where.collection != collection:
         raise WrongRecord(f"{where} is in {where.collection}; what is needed here is a record in {collection}")
     record = client.get_record(where)
-    _check(record, collection)
+    check_kind(record, collection)
     return record
 
 
@@ -104,14 +104,19 @@ def proper(client: AtmosphereClient, collection: str, repo: str | None = None) -
     """
     for record in client.iter_records(collection, repo):
         try:
-            _check(record, collection)
+            check_kind(record, collection)
         except WrongRecord as error:
             warnings.warn(f"left out of a listing: {error}", AtmosphereWarning, stacklevel=2)
         else:
             yield record
 
 
-def _check(record: Record, collection: str) -> None:
+def check_kind(record: Record, collection: str) -> None:
+    """Refuse a record that is of another kind, or not as its lexicon says.
+
+    Raises:
+        WrongRecord: says what is wrong; a ``ValueError``.
+    """
     if record.get("$type") != collection:
         raise WrongRecord(f"{record.uri} says that it is {record.get('$type')!r:.100}, not {collection}")
     try:

@@ -19,6 +19,7 @@ from .records import DATASET, LENS, PAGE, SCHEMA, Record, entries, listed, pages
 from .xrpc import Xrpc
 
 _BLOB_LIMIT = 1 << 30
+_PROOF_LIMIT = 16 << 20  # a record of a megabyte, and nodes of the tree
 BLOB_TIMEOUT = 600.0
 
 
@@ -72,6 +73,26 @@ class Reader:
             raise ServerFault(f"{owner.pds} answers with no record for {where}")
         cid = found.get("cid")
         return Record(found["value"], AtUri(owner.did, where.collection, where.rkey), None if cid is None else str(cid))
+
+    def get_proof(self, uri: str | AtUri) -> tuple[Identity, bytes]:
+        """What proves a record, for ``atdata_atmosphere.proof.prove``. Its owner is looked up anew.
+
+        Returns:
+            The owner, and a CAR file: the newest commit, and the blocks that lead from there to the record.
+
+        Raises:
+            RecordNotFound: there is no such record; a ``KeyError``.
+            IdentityError, AtmosphereError: as for ``get_record``.
+        """
+        where = at_uri(uri)
+        self._directory.forget(where.authority)
+        owner = self.resolve(where.authority)
+        url = f"{owner.pds}/xrpc/com.atproto.sync.getRecord"
+        params = {"did": owner.did, "collection": where.collection, "rkey": where.rkey}
+        car = self._xrpc.get(url, params, what=f"the proof of {where}", limit=_PROOF_LIMIT).content
+        if not isinstance(car, bytes):
+            raise ServerFault(f"{owner.pds} answers with no blocks for {where}")
+        return owner, car
 
     def list_records(
         self,

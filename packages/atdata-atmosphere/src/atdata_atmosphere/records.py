@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from atdata.cid import generate_cid
@@ -68,6 +69,18 @@ def new_key() -> str:
 def is_timed(key: str) -> bool:
     """Whether a record key is a TID."""
     return len(key) == 13 and set(key) <= set(_ALPHABET)
+
+
+def time_of(key: str) -> datetime:
+    """When a TID was made, as whoever made it says.
+
+    Raises:
+        ValueError: it is no TID.
+    """
+    number = 0
+    for letter in key:
+        number = number << 5 | _ALPHABET.index(letter)
+    return datetime.fromtimestamp((number >> 10) / 1e6, UTC)
 
 
 # ------------------------------------------------------------------------------------------------ values
