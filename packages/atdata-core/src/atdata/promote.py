@@ -7,7 +7,7 @@ It comes with ``pip install 'atdata-core[atmosphere]'``; without it, the first u
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from atdata_atmosphere.promote import *  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports]
+    from atdata_atmosphere.promote import *
 else:
     from atdata import _facade
 
