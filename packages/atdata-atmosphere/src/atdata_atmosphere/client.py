@@ -177,6 +177,15 @@ class AtmosphereClient(Reader):
         self._session.restore(read_private(path))
         self._session.save(path)
 
+    def logout(self) -> None:
+        """Forget the session, here and on the server, and remove the file that it is kept in.
+
+        Raises:
+            NotLoggedIn: there was no login; a ``ValueError``.
+            AtmosphereError: the server cannot be asked, so it keeps the session until it expires. All else is done.
+        """
+        self._session.end()
+
     def close(self) -> None:
         """Close connections; also done when the client is forgotten, or at the end of ``with client:``."""
         self._xrpc.close()

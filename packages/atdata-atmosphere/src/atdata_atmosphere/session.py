@@ -117,6 +117,24 @@ class Session:
         self._file = Path(path)
         self._keep()
 
+    def end(self) -> None:
+        """Make the tokens good for nothing, and remove the file; raises like ``procedure``."""
+        self._held()
+
+        def send() -> Response:
+            headers = self._sdk._get_refresh_auth_headers()
+            self._sdk.com.atproto.server.delete_session(headers=headers, ignore_session_check=True)
+            return Response(True, 200, {}, {})
+
+        try:
+            with contextlib.suppress(SessionExpired):  # it is over already
+                self._xrpc.call(send, f"logout at {self.server}")
+        finally:
+            if self._file is not None:
+                self._file.unlink(missing_ok=True)
+            self._file = None
+            self._sdk._session_dispatcher.set_session(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
     def _keep(self) -> None:
         if self._file is not None:
             write_private(self._file, self._sdk.export_session_string())
