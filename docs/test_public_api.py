@@ -24,6 +24,7 @@ MODULES = [
     "atdata.testing",
     "atdata.uri",
     "atdata_atmosphere",
+    "atdata_atmosphere.promote",
     "atdata_local",
 ]
 

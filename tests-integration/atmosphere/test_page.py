@@ -17,6 +17,7 @@ from testnet.network import Network
 
 import atdata
 from atdata.atmosphere import AtmosphereClient, DatasetLoader, LensLoader, SchemaPublisher
+from atdata_local import Index
 
 PAGE = Path(__file__).parents[2] / "docs" / "atmosphere.md"
 
@@ -53,6 +54,8 @@ def test_page(
     for shard in tmp_path.glob("*.tar"):
         shard.rename(tmp_path / f"pictures-{shard.stem[-3:]}.tar")
     SchemaPublisher(bob).publish(Label, rkey="label")
+    monkeypatch.setenv("ATDATA_INDEX_URL", f"sqlite:///{tmp_path / 'index.sqlite3'}")
+    Index().insert_dataset(atdata.write_samples(birds, tmp_path / "team" / "nests.tar"), name="nests")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
@@ -81,10 +84,9 @@ def test_page(
         thread.join()
     assert names["picture"].label == "bird 39"
     assert DatasetLoader(bob).get_metadata(names["dataset_uri"]) is None
-    assert [line.partition(" at:")[0] for line in capsys.readouterr().out.splitlines()] == [
-        "Birds, as blobs",
-        "Pictures of birds",
-    ]
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(" at:")[0] for line in said[:2]] == ["Birds, as blobs", "Pictures of birds"]
+    assert said[-1] == "ok: all of it is what was signed"
     with pytest.warns(match="left out of a listing"):  # the three
         (lens,) = LensLoader(bob).find_by_schemas(names["schema_uri"], repo="alice.test")
     assert lens["getterCode"]["path"] == "birds.lenses:label"
