@@ -169,10 +169,10 @@ def _looked_through(shard: Original, name: str, staging: Staging) -> ShardFacts:
     found = MappedShard(path, public(shard.shard_id))
     if found.fault is not None:
         raise found.fault
+    first = found.where(0).key or "" if len(found) else ""
     if facts is None:
         with open(path, "rb", buffering=0) as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        first = found.where(0).key or "" if len(found) else ""
         schema = next(iter(shard.schemas), None)
         facts = ShardFacts(name, len(found), path.stat().st_size, sha256, first, schema)
     elif len(found) != facts.samples:
@@ -184,7 +184,7 @@ def _looked_through(shard: Original, name: str, staging: Staging) -> ShardFacts:
         sidecar_name(name),
         sidecar_bytes(found.starts, found.sizes, facts.bytes, bytes.fromhex(facts.sha256)),
     )
-    return dataclasses.replace(facts, name=name)
+    return dataclasses.replace(facts, name=name, first_key=first)  # which records do not tell
 
 
 def _write(staging: Staging, name: str, data: bytes) -> None:
