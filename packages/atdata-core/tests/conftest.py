@@ -1,16 +1,22 @@
 """A real HTTP server on the loopback interface that does what it is told, faults included."""
 
 import contextlib
+import gc
 import http.server
 import re
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass, field
 
 import pytest
 
+from atdata import URLSource
 from atdata.sources import download
+
+DATA = bytes(range(256)) * 2000
+PATH = "/data.tar"
 
 
 @dataclass
@@ -131,6 +137,22 @@ class Server(http.server.ThreadingHTTPServer):
     def handle_error(self, request, client_address):
         pass
 
+    def serve(self, *answers, data=DATA, path=PATH):
+        """Serve a file, and answer requests for it so."""
+        self.files[path] = data
+        if answers:
+            self.answers[path] = list(answers)
+
+    def read(self, path=PATH, **options):
+        """A file, as a source with these options reads it."""
+        source = URLSource(self.url + path, **options)
+        with source.open_shard(self.url + path) as stream:
+            return stream.read()
+
+    def ranges(self):
+        """The ranges that were asked for."""
+        return [headers.get("Range") for _, headers in self.requests]
+
 
 @pytest.fixture
 def answer():
@@ -160,6 +182,28 @@ def make_server():
 @pytest.fixture
 def server(make_server):
     return make_server()
+
+
+@pytest.fixture
+def no_proxies(monkeypatch):
+    """What the environment says of proxies does not count."""
+    for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def readers_end():
+    """Waits until no thread reads ahead any more; so does the end of the test."""
+
+    def wait():
+        deadline = time.monotonic() + 60
+        while any(thread.name == "atdata-prefetch" for thread in threading.enumerate()):
+            assert time.monotonic() < deadline, "a thread that reads ahead has not ended"
+            gc.collect()
+            time.sleep(0.01)
+
+    yield wait
+    wait()
 
 
 @pytest.fixture
