@@ -14,7 +14,7 @@ from atdata.shard.manifest import ShardFacts
 from atdata.sources import public
 from atdata.sources.braces import check, expand
 from atdata.sources.trust import check_trust, is_public
-from atdata.sources.url import scheme_of
+from atdata.sources.url import parts_of, scheme_of
 from atdata.uri import BlobRef, parse
 
 from .errors import AtmosphereWarning, InvalidRecord, WrongRecord
@@ -141,7 +141,7 @@ def _check_public(url: str) -> None:
 def urls_of(dataset: Dataset[Any]) -> list[str]:
     """The shards of a dataset as they were given, in patterns where that is the same."""
     shards = dataset.list_shards()
-    given = dataset.url.split("::") if isinstance(dataset.source, URLSource) else shards
+    given = parts_of(dataset.url) if isinstance(dataset.source, URLSource) else shards
     return given if [shard for url in given for shard in expand(url)] == shards else shards
 
 

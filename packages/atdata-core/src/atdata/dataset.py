@@ -24,7 +24,7 @@ from .shard.manifest import ShardFacts, facts_of
 from .shard.payload import unpack_map
 from .shard.reader import Record
 from .sources import check_source, public, shard_ids
-from .sources.url import URLSource, path_of
+from .sources.url import URLSource, parts_of, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -406,7 +406,7 @@ class Dataset(Generic[ST]):
             samples = None  # a repr shows what it can
         known = "" if samples is None else f", {samples:,} samples"
         # with several URLs their own secrets, too, stay out of sight
-        url = "::".join(public(part) for part in self.url.split("::"))
+        url = "::".join(map(public, parts_of(self.url)))
         url = url if len(url) <= 80 else f"{url[:77]}..."
         text = f"Dataset[{self.sample_type.__name__}]({url!r}: {shards:,} shard{'s'[: shards != 1]}{known}"
         if issubclass(self.sample_type, PackableSample):

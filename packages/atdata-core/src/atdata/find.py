@@ -24,7 +24,7 @@ from .errors import (
 from .shard.manifest import NAME, Manifest, ShardFacts, parse_manifest, read_manifest
 from .shard.sidecar import sidecar_name
 from .sources import public, shard_ids
-from .sources.url import Location, URLSource, local_path, scheme_of
+from .sources.url import Location, URLSource, local_path, parts_of, scheme_of
 
 _SUFFIX = ".tar"
 _MAX_MANIFEST = 64 << 20
@@ -298,7 +298,7 @@ def exact(url: str) -> str:
         UnsafeURL: it cannot be written so; its scheme knows no percent-encoding.
     """
     if scheme_of(url) in ("http", "https"):
-        return url.replace("{", "%7B").replace("}", "%7D").replace("::", "%3A%3A")
-    if any(mark in url for mark in ("{", "}", "::")):
+        return "%3A%3A".join(parts_of(url)).replace("{", "%7B").replace("}", "%7D")
+    if any(mark in url for mark in "{}") or len(parts_of(url)) > 1:
         raise UnsafeURL(f"{public(url)!r:.200} holds braces or '::', which would stand for something else in a URL")
     return url

@@ -10,7 +10,7 @@ from atdata import Dataset, Lens, URLSource
 from atdata.errors import AtdataError, UnsafeURL
 from atdata.shard.manifest import ShardFacts
 from atdata.sources import public
-from atdata.sources.url import scheme_of
+from atdata.sources.url import parts_of, scheme_of
 
 _PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
 
@@ -29,7 +29,7 @@ def data_urls(ds: Dataset[Any]) -> list[str]:
         )
     source = ds.source
     shards = ds.list_shards()
-    urls = source.url.split("::") if isinstance(source, URLSource) else shards
+    urls = parts_of(source.url) if isinstance(source, URLSource) else shards
     if not shards:
         raise ValueError("the dataset has no shards, so there is nothing to index")
     for url in shards:

@@ -6,13 +6,13 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
-from ..errors import ShardUnreadable
+from ..errors import AtdataError, ShardUnreadable
 from . import public
 from .access import Access
 from .cache import ShardCache
@@ -21,6 +21,42 @@ from .prefetch import stream_of
 
 _BLOCK = 1 << 20
 _HEX = re.compile("[0-9a-f]{64}")
+_PLACE = re.compile("[^:/?#]+://[^/?#]*")
+
+
+class Backends:
+    """The sources of installed backends that read some URLs: one for each place, such as a bucket.
+
+    Args:
+        shards: all the URLs.
+    """
+
+    def __init__(self, shards: Sequence[str]) -> None:
+        self._shards = shards
+        self._sources: dict[str, Any] = {}
+
+    def open(self, make: Callable[[Sequence[str]], Any], shard: str) -> IO[bytes]:
+        """Open a shard with the source of its place, which ``make`` makes of all URLs there."""
+        place = _place(shard)
+        source = self._sources.get(place)
+        if source is None:
+            there = [url for url in self._shards if _place(url) == place]
+            source = self._sources.setdefault(place, make(there))
+        try:
+            stream: IO[bytes] = source.open_shard(shard)
+        except AtdataError:
+            self._sources.pop(place, None)  # a new one may find other credentials
+            raise
+        return stream
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Backends, (self._shards,)  # what the sources know may be secret
+
+
+def _place(url: str) -> str:
+    """Scheme and authority of a URL."""
+    match = _PLACE.match(url)
+    return match[0] if match else url
 
 
 @dataclass(frozen=True)
@@ -32,17 +68,19 @@ class Remote:
         allow_shell: whether URLs may run programs.
         digests: what shards must be.
         cache: where they are kept, if anywhere.
+        backends: who reads the schemes of other distributions.
     """
 
     access: Access
     allow_shell: bool
     digests: Mapping[str, Digest]
     cache: ShardCache | None
+    backends: Backends = field(compare=False)
 
     @classmethod
     def of(
         cls,
-        shards: Collection[str],
+        shards: Sequence[str],
         access: Access,
         allow_shell: bool,
         digests: Mapping[str, Any] | None,
@@ -58,7 +96,8 @@ class Remote:
             raise ValueError("cache_bytes says how much a cache may hold; name its folder with cache_dir")
         limit = {} if cache_bytes is None else {"limit": cache_bytes}
         cache = None if cache_dir is None else ShardCache(Path(cache_dir).absolute(), **limit)
-        return cls(access, bool(allow_shell), _digests(digests or {}, shards), cache)
+        found = _digests(digests, frozenset(shards)) if digests else {}
+        return cls(access, bool(allow_shell), found, cache, Backends(shards))
 
     def open(self, shard: str, scheme: str) -> IO[bytes]:
         """Open a shard.
@@ -90,7 +129,7 @@ class Remote:
         except plugins.PluginNotFound as error:
             missing = error
         else:
-            return self._stream(shard, lambda: make([shard]).open_shard(shard))
+            return self._stream(shard, lambda: self.backends.open(make, shard))
         if self.allow_shell and scheme in PROGRAMS:
             return self._stream(shard, lambda: open_command(shard, [*PROGRAMS[scheme], shard]))
 

@@ -30,6 +30,8 @@ Location: TypeAlias = "str | os.PathLike[str]"
 
 # A single letter is a Windows drive; "data-10:30.tar" is a name
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(file|pipe):", re.IGNORECASE)
+# What separates several URLs, but not the "::" of an IPv6 address, behind which a "]" ends the host
+_BETWEEN = re.compile(r"::(?![\w.:%~-]*\](?:[:/?#]|$))")
 
 
 class URLSource:
@@ -99,7 +101,7 @@ class URLSource:
             public_only=public_only,
         )
         self._given = [item if isinstance(item, str) else _literal(item) for item in given]
-        parts = [part for item in given if isinstance(item, str) for part in _parts(item)]
+        parts = [part for item in given if isinstance(item, str) for part in parts_of(item)]
         if not all(parts):
             raise ValueError("an empty text is no URL")
         check(parts)
@@ -112,7 +114,7 @@ class URLSource:
                     f"{public(shard)!r:.200} would run a command in a shell; if that is what you mean, use "
                     "URLSource(url, allow_shell=True)"
                 )
-        self._remote = Remote.of(self._known if digests else (), access, allow_shell, digests, cache_dir, cache_bytes)
+        self._remote = Remote.of(self._shards, access, allow_shell, digests, cache_dir, cache_bytes)
 
     @property
     def allow_shell(self) -> bool:
@@ -179,17 +181,17 @@ class URLSource:
         return hash((*self._shards, self.allow_shell))
 
     def __repr__(self) -> str:
-        first = "::".join(map(public, _parts(self._given[0])))
+        first = "::".join(map(public, parts_of(self._given[0])))
         return f"URLSource({first if len(self._given) == 1 else f'{len(self._given)} URLs'!r})"
 
 
-def _parts(text: str) -> list[str]:
-    # a command may hold "::"
-    return [text] if scheme_of(text) == "pipe" else text.split("::")
+def parts_of(text: str) -> list[str]:
+    """The URLs that ``::`` separates in a text; a command is one, whatever it holds."""
+    return [text] if scheme_of(text) == "pipe" else _BETWEEN.split(text)
 
 
 def _expand(text: str) -> list[str]:
-    shards = [shard for part in _parts(text) for shard in expand(part)]
+    shards = [shard for part in parts_of(text) for shard in expand(part)]
     return [_literal(shard) if _is_file_of_that_name(shard) else shard for shard in shards]
 
 
