@@ -135,15 +135,24 @@ def _fetch(download: Download, ring: _Ring, sink: Sink | None) -> None:
     ring.end(fault)
 
 
-class _Prefetched(io.RawIOBase):
-    """A download that a thread makes. Closing or forgetting this ends the thread."""
+class ThreadedStream(io.RawIOBase):
+    """A stream that threads of this process fill. Closing it, or forgetting it, ends them.
 
-    def __init__(self, download: Download, sink: Sink | None) -> None:
-        self._download = download
-        self._ring = _Ring(_AHEAD)
+    Args:
+        name: its shard's name, for messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._owner = os.getpid()
-        arguments = (download, self._ring, sink)
-        threading.Thread(target=_fetch, args=arguments, name="atdata-prefetch", daemon=True).start()
+
+    def take(self, target: memoryview) -> int:
+        """Wait for bytes and take what fits; 0 at the end."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End the threads."""
+        raise NotImplementedError
 
     def readable(self) -> bool:
         return True
@@ -152,15 +161,32 @@ class _Prefetched(io.RawIOBase):
         if self.closed:
             raise ValueError("I/O operation on closed file")
         if self._owner != os.getpid():
-            raise ShardUnreadable(f"{self._download.name} was opened in another process; open it anew in this one")
-        return self._ring.take(memoryview(buffer).cast("B"))
+            raise ShardUnreadable(f"{self._name} was opened in another process; open it anew in this one")
+        return self.take(memoryview(buffer).cast("B"))
 
     def close(self) -> None:
-        # after a fork, connection and locks are still the parent's
+        # after a fork, connections, threads and locks are still the parent's
         if not self.closed and self._owner == os.getpid():
-            self._ring.close()
-            self._download.stop()
+            self.stop()
         super().close()
+
+
+class _Prefetched(ThreadedStream):
+    """A download that a thread makes."""
+
+    def __init__(self, download: Download, sink: Sink | None) -> None:
+        super().__init__(download.name)
+        self._download = download
+        self._ring = _Ring(_AHEAD)
+        arguments = (download, self._ring, sink)
+        threading.Thread(target=_fetch, args=arguments, name="atdata-prefetch", daemon=True).start()
+
+    def take(self, target: memoryview) -> int:
+        return self._ring.take(target)
+
+    def stop(self) -> None:
+        self._ring.close()
+        self._download.stop()
 
 
 class _Direct(io.RawIOBase):

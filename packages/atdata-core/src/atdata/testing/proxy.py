@@ -109,7 +109,7 @@ class FaultyProxy:
                 passed += len(data)
                 if rate is not None:
                     ahead = passed / rate - (time.monotonic() - begun)
-                    if ahead < -0.05:  # it was idle, which is no credit for later
+                    if ahead < -0.01:  # it was idle, which is no credit for later
                         begun, passed = time.monotonic(), 0
                     elif ahead > 0.002:
                         time.sleep(ahead)

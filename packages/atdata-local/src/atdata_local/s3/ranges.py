@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from http.client import HTTPResponse
+from typing import Any, Final
 
 from atdata.errors import ShardCorrupted, ShardExists, ShardUnreadable
 from atdata.sources.download import Body, Digest, Download, Passing, Version
+from atdata.sources.prefetch import ThreadedStream
 
 from .errors import fault_of
 from .requests import Bucket
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
 # Bytes of a range, and how many are at hand or on their way: the most memory that a stream takes is their product
 RANGE: Final = 8 << 20
 AHEAD: Final = 8
-_BLOCK: Final = 256 << 10
-# Bytes per second from which on one connection is enough, and how many bytes tell that
+# The same over one connection that is fast: what is used soon is in the processor's cache still
+_FEW: Final = 4
+# Bytes asked of a connection at a time: many, since each time costs something; few after it broke, since what it has
+# brought of them before it breaks again is lost
+_BLOCK: Final = 2 << 20
+_SMALL_BLOCK: Final = 64 << 10
+# Bytes per second from which on one connection is enough, and how many bytes of an object tell that
 _FAST: Final = 150e6
-_TELLING: Final = 2 << 20
+_TELLING: Final = 4 << 20
 # The end of an object whose size is not known yet
 _WHOLE: Final = 1 << 50
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
@@ -44,23 +47,23 @@ class RangeBody:
         start: where it begins, from the beginning of the range.
         version: the object's tag, and the bytes of the range.
         total: bytes of the whole object.
+        block: how many bytes are asked for at a time.
     """
 
     def __init__(self, stream: Any, start: int, version: Version, total: int, fault: Callable[[Exception], Exception]):
         self.start = start
         self.version = version
         self.total = total
+        self.block = _BLOCK
         self._stream = stream
+        self._fill = _filler(stream)
         self._fault = fault
 
     def read_into(self, target: memoryview) -> int:
         try:
-            data = self._stream.read(min(len(target), _BLOCK))
+            return self._fill(target[: self.block])
         except Exception as error:  # of several libraries
             fault = self._fault(error)
-        else:
-            target[: len(data)] = data
-            return len(data)
         raise fault
 
     def abort(self) -> None:
@@ -70,11 +73,31 @@ class RangeBody:
         self._stream.close()
 
 
+def _filler(stream: Any) -> Callable[[memoryview], int]:
+    """What fills memory with the next bytes of a body.
+
+    That is the response below urllib3's, where there is one: urllib3 makes a copy first.
+    """
+    outer: Any = getattr(stream, "_raw_stream", None)
+    inner = getattr(outer, "_fp", None)
+    if not isinstance(inner, HTTPResponse):
+        fill: Callable[[memoryview], int] = stream.readinto
+        return fill
+
+    def fill_directly(target: memoryview) -> int:
+        count = inner.readinto(target)
+        if inner.isclosed():
+            outer.release_conn()  # for the next request
+        return count
+
+    return fill_directly
+
+
 class _Empty:
     """What stands for the body of an object without bytes."""
 
-    def read(self, _size: int) -> bytes:
-        return b""
+    def readinto(self, _target: memoryview) -> int:
+        return 0
 
     def close(self) -> None:
         pass
@@ -120,7 +143,7 @@ def open_object(
         AtdataError: it cannot be opened.
         ShardCorrupted: its size is not what it must be.
     """
-    name = f"s3://{bucket.name}/{key}"
+    name = bucket.url(key)
 
     def get(start: int, end: int, tag: str | None) -> RangeBody:
         return _get(bucket, key, name, start, end, tag)
@@ -134,7 +157,7 @@ def open_object(
             raise ShardCorrupted(
                 f"{name} has {total:,} bytes where {expected.size:,} are expected; its manifest is older or newer"
             ).at(shard=name, offset=min(total, expected.size or 0))
-        window = _Window(total, expected is not None, link, then)
+        window = _Window(total, expected is not None, first.opened, link, then)
 
         def open_range(number: int, last: int) -> Download:
             if number == 0:
@@ -178,6 +201,11 @@ def _get(bucket: Bucket, key: str, name: str, start: int, end: int, tag: str | N
 class _Range:
     """One range on its way.
 
+    Attributes:
+        total: bytes of the object.
+        tag: the object's tag.
+        opened: when its first byte was on its way; ``time.monotonic()``.
+
     Args:
         name: the object's name.
         get: opens its ranges.
@@ -190,11 +218,13 @@ class _Range:
     def __init__(self, name: str, get: _Get, start: int, end: int, tag: str | None, retries: int) -> None:
         self.total = 0
         self.tag = tag
+        self.opened = 0.0
 
         def connect(position: int, version: Version) -> Body:
             body = get(start + position, end, self.tag)
-            self.total, self.tag = body.total, body.version.tag
+            self.total, self.tag, self.opened = body.total, body.version.tag, time.monotonic()
             body.start = position
+            body.block = _SMALL_BLOCK if position else _BLOCK
             body.version = Version(self.tag, None, (body.version.length or 0) + position)
             return body
 
@@ -205,8 +235,9 @@ class _Range:
 class _Window:
     """The part of an object that is on its way: fetched by some threads, hashed by one, taken by another."""
 
-    def __init__(self, total: int, hashing: bool, link: Link, then: Callable[[], None] | None) -> None:
+    def __init__(self, total: int, hashing: bool, opened: float, link: Link, then: Callable[[], None] | None) -> None:
         self.total = total
+        self.opened = opened
         self.count = max(1, -(-total // RANGE))
         self.link = link
         self.lock = threading.Lock()
@@ -220,7 +251,7 @@ class _Window:
         self.closed = False
         self.fault: BaseException | None = None
         self._then = then
-        self._many = False
+        self.many = False
 
     def start(self, open_range: _OpenRange, last: int) -> None:
         """Start to fetch, with the first range, whose request goes to ``last``."""
@@ -231,9 +262,10 @@ class _Window:
     def hurry(self, open_range: _OpenRange) -> None:
         """Fetch over more connections from now on."""
         with self.lock:
-            if self._many:
+            if self.many:
                 return
-            self._many = True
+            self.many = True
+            self.room.notify_all()
         for _ in range(min(AHEAD, self.count) - 1):
             _start(_fetch, self, open_range)
 
@@ -245,7 +277,7 @@ class _Window:
         """
         with self.lock:
             while not self._ended(wanted):
-                if self.next < min(self.taken, self.hashed) // RANGE + AHEAD:
+                if self.next < min(self.taken, self.hashed) // RANGE + (AHEAD if self.many else _FEW):
                     return self._begin()
                 self.room.wait()
         return None
@@ -351,14 +383,16 @@ def _fetch(window: _Window, open_range: _OpenRange, last: int | None = None) -> 
 
 
 def _fill(window: _Window, number: int, target: memoryview, download: Download, open_range: _OpenRange) -> None:
-    position, begun, told = 0, time.monotonic(), False
+    # what others fetch meanwhile takes a part of the link, and bytes that waited for us came faster than they seem
+    telling = number == 0 or not window.many
+    position, begun = 0, time.monotonic() if number else window.opened
     while position < len(target):
         count = download.read_into(target[position:])
         position += count
         if not window.wrote(number, count):
             return
-        if position >= _TELLING and not told:
-            told = True
+        if telling and position >= _TELLING:
+            telling = False
             window.link.slow = position < _FAST * (time.monotonic() - begun)
             if window.link.slow:
                 window.hurry(open_range)
@@ -379,26 +413,18 @@ def _hash(window: _Window, digest: Any, name: str, expected: str) -> None:
         window.fail(error)
 
 
-class _Ranges(io.RawIOBase):
-    """An object as a stream. Closing it, or forgetting it, ends its threads."""
+class _Ranges(ThreadedStream):
+    """An object as a stream."""
 
     def __init__(self, name: str, window: _Window, open_range: _OpenRange, last: int, sha256: str | None) -> None:
-        self._name = name
-        self._owner = os.getpid()
+        super().__init__(name)
         self._window = window
         window.start(open_range, last)
         if sha256 is not None:
             _start(_hash, window, hashlib.sha256(), name, sha256)
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        if self.closed:
-            raise ValueError("I/O operation on closed file")
-        if self._owner != os.getpid():
-            raise ShardUnreadable(f"{self._name} was opened in another process; open it anew in this one")
-        target, window = memoryview(buffer).cast("B"), self._window
+    def take(self, target: memoryview) -> int:
+        window = self._window
         data = window.wait(window.taken)
         count = min(len(target), len(data))
         target[:count] = data[:count]
@@ -417,11 +443,8 @@ class _Ranges(io.RawIOBase):
             if window.fault is not None:
                 raise window.fault
 
-    def close(self) -> None:
-        # after a fork, threads and locks are still the parent's
-        if not self.closed and self._owner == os.getpid():
-            self._window.close()
-        super().close()
+    def stop(self) -> None:
+        self._window.close()
 
 
 def _start(run: Callable[..., None], *arguments: Any) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from atdata.errors import ShardNotFound
 from atdata.sources.download import Passing, delay
 
 from .access import S3Access
@@ -47,6 +49,32 @@ class Bucket:
             AtdataError: it cannot be done; see ``fault_of``.
         """
         return self._again(lambda: self.ask_once(operation, key=key, doing=doing, **arguments))
+
+    def url(self, key: str) -> str:
+        """The ``s3://`` URL of an object."""
+        return f"s3://{self.name}/{key}"
+
+    def objects(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """What the server tells of every object whose key begins so, a page at a time."""
+        return self._pages("list_objects_v2", "Contents", {"ContinuationToken": "NextContinuationToken"}, Prefix=prefix)
+
+    def uploads(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """The same of every upload in parts that is not complete."""
+        marks = {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"}
+        return self._pages("list_multipart_uploads", "Uploads", marks, Prefix=prefix)
+
+    def parts(self, key: str, upload: str) -> Iterator[dict[str, Any]]:
+        """The same of every part of an upload; none if it is complete or gone."""
+        marks = {"PartNumberMarker": "NextPartNumberMarker"}
+        with contextlib.suppress(ShardNotFound):
+            yield from self._pages("list_parts", "Parts", marks, Key=key, UploadId=upload)
+
+    def _pages(self, operation: str, found: str, marks: dict[str, str], **arguments: Any) -> Iterator[dict[str, Any]]:
+        page: dict[str, Any] = {"IsTruncated": True}
+        while page.get("IsTruncated"):
+            following = {mark: page[name] for mark, name in marks.items() if name in page}
+            page = self.ask(operation, doing="listed", **arguments, **following)
+            yield from page.get(found, [])
 
     def fetch(self, key: str) -> tuple[bytes, str]:
         """A small object as a whole, and its tag."""
