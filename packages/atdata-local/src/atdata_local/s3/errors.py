@@ -42,6 +42,7 @@ _PASSING: Final = {
 # What a request looks like that was changed on its way, where the same credentials have been good before
 _GARBLED: Final = {
     *("SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthorizationHeaderMalformed", "RequestTimeTooSkewed"),
+    "AccessDenied",  # the name of the header with the signature
     *("BadRequest", "InvalidRequest", "InvalidURI", "MalformedXML", "MissingContentLength", "400", "403"),
 }
 _DENIED: Final = {
@@ -78,7 +79,10 @@ def fault_of(error: Exception, access: S3Access, bucket: str, key: str = "", *, 
     if isinstance(error, boto.ClientError):
         fault = _answer(error.response, what, name, bucket, access)
         garbled = access.was_good() and error.response.get("Error", {}).get("Code") in _GARBLED
-        return Passing(fault) if garbled and isinstance(fault, AtdataError) else fault
+        if not garbled or isinstance(fault, Passing):
+            return fault
+        # what is forbidden indeed is told soon
+        return Passing(fault, 0.0 if isinstance(fault, NotPermitted) else None)
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
         return S3Denied(f"{what}: boto3 finds no complete credentials; set {_KEYS}")
     if isinstance(error, boto.CredentialRetrievalError | boto.TokenRetrievalError | boto.SSOError):
@@ -95,7 +99,7 @@ def fault_of(error: Exception, access: S3Access, bucket: str, key: str = "", *, 
     return Passing(S3Unreachable(f"{what}: {type(error).__name__}"))
 
 
-def _answer(response: Any, what: str, name: str, bucket: str, access: S3Access) -> Exception:
+def _answer(response: Any, what: str, name: str, bucket: str, access: S3Access) -> AtdataError | Passing:
     code = str(response.get("Error", {}).get("Code", ""))
     code = _ALIASES.get(code, code)
     about = response.get("ResponseMetadata", {})

@@ -185,6 +185,9 @@ def _get(bucket: Bucket, key: str, name: str, start: int, end: int, tag: str | N
         return RangeBody(_Empty(), 0, Version(None, None, 0), 0, lambda error: error)
     stream, found = answer["Body"], answer.get("ETag")
     part = _CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
+    if part is None and "ContentLength" not in answer:  # the header was changed on its way
+        stream.close()
+        raise Passing(ShardUnreadable(f"{name} cannot be read: the server does not say how long it is"))
     first, last, total = map(int, part.groups()) if part else (0, int(answer["ContentLength"]) - 1, -1)
     total = last + 1 if total < 0 else total
     if first != start or last + 1 != min(end, total) or (tag is not None and found != tag):
