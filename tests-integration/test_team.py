@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from atdata.errors import AtdataError
 from atdata.testing.proxy import FaultyProxy
 from atdata_local import DiskDataStore, Index, S3DataStore
 from atdata_local.s3.access import S3Access
+from atdata_local.stores.verify import survey
 
 
 @atdata.packable
@@ -93,14 +95,18 @@ def test_entries_appear_only_with_all_their_bytes(
             done = list(threads.map(insert, range(60)))
     assert True in done
     direct = Index(redis_url, data_store=store, repository=repository)
+    assert direct.catalog.audit() == []
     entries = direct.list_datasets()
     assert {entry.name for entry in entries} == {f"d{number}" for number, well in enumerate(done) if well}
     for entry in entries:
         found = atdata.Dataset[TrainingSample](store.source(entry.data_urls))
         assert [sample.label for sample in found] == list(range(100))
+    store.sweep(timedelta(0))  # nobody writes any more
     named = {url for entry in entries for url in entry.data_urls}
-    there = {url for url, _ in store.list_objects() if url.endswith(".tar")}
-    assert there >= named
+    shards = survey(store)
+    assert [shard for shard in shards if shard.problem is not None] == []
+    assert {shard.url for shard in shards} == named
+    assert store.leftovers() == []
 
 
 def test_without_a_bucket_a_folder_does(tmp_path: Path, dataset: atdata.Dataset[TrainingSample]) -> None:

@@ -1,5 +1,6 @@
 """Stores and sources in buckets that moto stands in for; what it takes too lightly is tested with a real server."""
 
+import pickle
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,9 +12,11 @@ from moto import mock_aws
 import atdata
 from atdata import plugins
 from atdata.errors import ShardNotFound
+from atdata.sources.download import Passing
 from atdata.testing import DataSourceContract, DataStoreContract
 from atdata_local import S3DataStore, S3Source
 from atdata_local.s3.access import S3Access
+from atdata_local.s3.errors import NotPermitted, fault_of
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -87,6 +90,46 @@ def test_urls_are_read_by_an_s3_source(bucket: str) -> None:
     assert source.open_shard(f"s3://{bucket}/a b.tar").read() == b"content"
     with pytest.raises(ShardNotFound, match="no shard at s3://"):
         S3Source(bucket, ["none.tar"], **options).open_shard(f"s3://{bucket}/none.tar")
+
+
+def test_a_denial_after_success_is_asked_again() -> None:
+    from botocore.exceptions import ClientError
+
+    access = S3Access.of(KEYS | {"AWS_SESSION_TOKEN": secrets.token_hex(8)})
+    answer = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    denied = ClientError(answer, "GetObject")
+    assert isinstance(fault_of(denied, access, "b", "a.tar"), NotPermitted)
+    access.is_good()
+    # the header with the signature may have been changed on its way; taken at its word, no manifest would be read
+    again = fault_of(denied, access, "b", "a.tar")
+    assert isinstance(again, Passing)
+    assert isinstance(again.error, NotPermitted)
+    assert again.after == 0
+
+
+def test_all_urls_of_a_bucket_given_as_text_are_read_by_one_source(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = S3DataStore(KEYS, bucket=bucket)
+    urls = store.write_shards(
+        atdata.write_samples([{"n": n} for n in range(12)], tmp_path / "a-%06d.tar", maxcount=2), prefix="v1"
+    )
+    made = []
+    begin = S3Source.__init__
+    monkeypatch.setattr(S3Source, "__init__", lambda self, *a, **k: made.append(self) or begin(self, *a, **k))
+    dataset = atdata.Dataset("::".join(urls))
+    for _ in range(2):
+        assert [sample["n"] for sample in dataset] == list(range(12))
+    assert len(made) == 1
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert b"secret" not in pickle.dumps(dataset)
+    assert [sample["n"] for sample in copy] == list(range(12))
+    # one that failed is made anew: there may be other credentials
+    lost = atdata.Dataset([urls[0], f"s3://{bucket}/none.tar"])
+    for _ in range(2):
+        with pytest.raises(ShardNotFound):
+            list(lost)
+    assert len(made) == 4
 
 
 def test_urls_are_read_with_the_credentials_of_the_store_that_there_is(bucket: str, tmp_path: Path) -> None:

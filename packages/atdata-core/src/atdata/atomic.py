@@ -141,21 +141,29 @@ def exists(path: Path) -> ShardExists:
 
 def _remove_stale(folder: Path) -> None:
     """Remove what writers that died have left in a folder."""
-    for stale in folder.glob(f"{PREFIX}*/"):
-        try:
-            fd = os.open(stale / _LOCK, os.O_RDWR)
-        except FileNotFoundError:
-            shutil.rmtree(stale, ignore_errors=True)  # died before it could lock
-            continue
-        except OSError:
-            continue  # not ours to judge
-        try:
-            _lock(fd, wait=False)
-            shutil.rmtree(stale, ignore_errors=True)
-        except OSError:
-            pass  # its owner lives
-        finally:
-            os.close(fd)
+    for path in folder.glob(f"{PREFIX}*/"):
+        if is_stale(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def is_stale(path: Path) -> bool:
+    """Whether the owner of a folder that a ``Staging`` made has died.
+
+    One that was made this moment and is not locked yet looks so, too.
+    """
+    try:
+        fd = os.open(path / _LOCK, os.O_RDWR)
+    except FileNotFoundError:
+        return True  # died before it could lock
+    except OSError:
+        return False  # not ours to judge
+    try:
+        _lock(fd, wait=False)
+    except OSError:
+        return False  # its owner lives
+    finally:
+        os.close(fd)
+    return True
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -31,6 +31,7 @@ Keyed: TypeAlias = "tuple[str | None, Any]"
 MAXSIZE = 1 << 30
 
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f\\{}]+")
+_OWN_NAME = re.compile(r"[^/]+--([0-9a-f]{16})--\d{6,}\.tar")
 
 
 class NothingStored(EmptyDataset, RuntimeError):
@@ -91,6 +92,12 @@ def shard_names(copied: Sequence[Ready] = ()) -> Callable[[int], str]:
     token = secrets.token_hex(8)
     splits = [split_of(place_of(shard.shard_id)) or "data" for shard in copied]
     return lambda number: f"{splits[number] if splits else 'data'}--{token}--{number:06d}.tar"
+
+
+def writer_of(name: str) -> str | None:
+    """What only the names that one writer gave have; None for the name of another program's object."""
+    match = _OWN_NAME.fullmatch(name)
+    return match[1] if match else None
 
 
 # ------------------------------------------------------------------------------------------- as they are

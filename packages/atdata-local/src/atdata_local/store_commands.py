@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from atdata import Dataset, URLSource
+from atdata.errors import ShardPermissionError
 from atdata.sources.url import scheme_of
-from atdata_cli.output import advancing, examples, print_json, say
+from atdata_cli.output import advancing, examples, note, print_json, say
 
 from .s3.source import S3Source
 from .stores import DiskDataStore, S3DataStore
+from .stores.leftovers import Leftover
 from .stores.verify import Kept, WatchedSource, examine, survey
 
 store_group = typer.Typer(help="Put shards into a store on disk or in S3, and look after them.", no_args_is_help=True)
@@ -28,6 +32,9 @@ Credentials: TypeAlias = Annotated[
 ]
 MaxCount: TypeAlias = Annotated[int | None, typer.Option(min=1, help="At most so many samples per shard.")]
 MaxSize: TypeAlias = Annotated[int | None, typer.Option(min=1, help="At most so many bytes per shard.")]
+
+_DURATION = re.compile(r"(\d{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 @store_group.command(
@@ -75,9 +82,9 @@ def ls(store: Store, endpoint: Endpoint = None, credentials: Credentials = None,
     "verify", epilog=examples("atdata store verify s3://bucket/mnist --endpoint http://127.0.0.1:9000")
 )
 def verify(store: Store, endpoint: Endpoint = None, credentials: Credentials = None, as_json: AsJSON = False) -> None:
-    """Read every shard of a store, and compare it with its manifest. Exits with 1 if one is wrong."""
+    """Read every shard of a store, and compare it with its manifest. Exits with 1 if one is wrong, or left over."""
     there = _store(store, endpoint, credentials)
-    shards = survey(there)
+    shards = survey(there, left=_leftovers(there))
     with advancing("bytes", sum(shard.bytes or 0 for shard in shards)) as advance:
         problems = {shard.url: problem for shard in shards if (problem := examine(there, shard, advance)) is not None}
     _print(shards, problems, as_json)
@@ -85,11 +92,52 @@ def verify(store: Store, endpoint: Endpoint = None, credentials: Credentials = N
         raise typer.Exit(1)
 
 
+@store_group.command("sweep", epilog=examples("atdata store sweep s3://bucket/mnist --older-than 7d --dry-run"))
+def sweep(
+    store: Store,
+    older_than: Annotated[str, typer.Option(help="Leave what writers touched since: 90m, 24h, 7d.")] = "24h",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    endpoint: Endpoint = None,
+    credentials: Credentials = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Remove what writers that died have left: shards that no manifest names, and parts of shards."""
+    found = _store(store, endpoint, credentials).sweep(_duration(older_than), dry_run=dry_run)
+    if as_json:
+        print_json(
+            [
+                {"url": left.url, "kind": left.kind, "bytes": left.bytes, "alive": left.alive.isoformat()}
+                for left in found
+            ]
+        )
+        return
+    for left in found:
+        say(f"{left.bytes:>15,} bytes  {left.kind:<6}  of {left.alive:%Y-%m-%d %H:%M} UTC  {left.url}")
+    total = sum(left.bytes for left in found)
+    say(f"{len(found):,} leftovers, {total:,} bytes, {'would be ' if dry_run else ''}removed")
+
+
 def _store(url: str, endpoint: str | None, credentials: Path | None) -> DiskDataStore | S3DataStore:
     if scheme_of(url) != "s3":
         return DiskDataStore(url)
     bucket, _, prefix = url.partition("://")[2].partition("/")
     return S3DataStore(credentials, bucket=bucket, prefix=prefix, endpoint_url=None if credentials else endpoint)
+
+
+def _duration(text: str) -> timedelta:
+    """A time such as 90m, 24h or 7d."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no time; write 90m, 24h or 7d")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _leftovers(store: DiskDataStore | S3DataStore) -> list[Leftover]:
+    try:
+        return store.leftovers()
+    except ShardPermissionError as error:
+        note(f"what writers have left is not known: {error}")
+        return []
 
 
 def _source(urls: Sequence[str], endpoint: str | None, credentials: Path | None) -> Any:

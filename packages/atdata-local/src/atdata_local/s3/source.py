@@ -294,4 +294,4 @@ def parse_object(bucket: Bucket, key: str) -> tuple[Manifest | None, str | None]
         raise
     except ShardNotFound:
         return None
-    return parse_manifest(data, f"s3://{bucket.name}/{key}"), tag
+    return parse_manifest(data, bucket.url(key)), tag

@@ -7,12 +7,13 @@ import contextlib
 import hashlib
 import secrets
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Protocol, Self
 
-from atdata.errors import AtdataError, ShardExists, ShardNotFound, ShardPermissionError
+from atdata.errors import AtdataError, ShardExists, ShardNotFound, ShardPermissionError, ShardUnreadable
 from atdata.sources.download import Digest
 from atdata.storing import check
 
@@ -23,8 +24,10 @@ from .requests import Bucket
 PART: Final = 8 << 20
 _GROW: Final = 1000
 THREADS: Final = 6
-# What an object says of itself: by which attempt to write it
+# What an object says of itself: by which attempt to write it, and as what, for copies say it, too
 _MARK: Final = "atdata-write"
+# Seconds after which somebody may take a writer for dead, and its shards for leftovers
+_LONG: Final = 3600.0
 
 
 class Bytes(Protocol):
@@ -46,7 +49,8 @@ class Uploads:
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
-        self.mark = secrets.token_hex(16)
+        self._attempt = secrets.token_hex(16)
+        self._begun = time.time()
         self.senders = ThreadPoolExecutor(THREADS, "atdata-upload")
         self.hasher = ThreadPoolExecutor(1, "atdata-hasher")
         self.room = threading.Semaphore(THREADS + 2)
@@ -108,9 +112,24 @@ class Uploads:
                 found = self.bucket.ask("head_object", key=key)
             except ShardNotFound:
                 return False
-            if found.get("Metadata", {}).get(_MARK) == self.mark:
+            if found.get("Metadata", {}).get(_MARK) == self.metadata(key)[_MARK]:
                 return True
         return False
+
+    def metadata(self, key: str) -> dict[str, str]:
+        """What an object that is written here says of itself."""
+        return {_MARK: f"{self._attempt} {_place(self.bucket, key)}"}
+
+    def check(self) -> None:
+        """See that all is there still: what was begun long ago may have been swept away.
+
+        Raises:
+            ShardUnreadable: something is not.
+        """
+        if time.time() - self._begun > _LONG:
+            for key in self._keys:
+                if not self.is_ours(key):
+                    raise ShardUnreadable(f"{self.bucket.url(key)} was removed while others were written; write again")
 
     def keep(self) -> None:
         """Let all that was written so far stay, whatever happens."""
@@ -182,8 +201,7 @@ class Upload:
             if part.done() and not part.cancelled() and (fault := part.exception()) is not None:
                 raise fault
         if self._id is None:
-            marked = {_MARK: self._uploads.mark}
-            arguments = {"Metadata": marked, "ChecksumAlgorithm": "CRC32"}
+            arguments = {"Metadata": self._uploads.metadata(self._key), "ChecksumAlgorithm": "CRC32"}
             answer = self._bucket.ask("create_multipart_upload", key=self._key, doing="written", **arguments)
             self._id = self._uploads.ids[self._key] = answer["UploadId"]
         number, body = len(self._parts) + 1, self._take()
@@ -245,8 +263,8 @@ class Upload:
         return lambda: self._complete(expected)
 
     def _put(self, body: bytes) -> dict[str, Any]:
-        marked = {_MARK: self._uploads.mark}
-        return self._once("put_object", Metadata=marked, IfNoneMatch="*", **checked(body))
+        metadata = self._uploads.metadata(self._key)
+        return self._once("put_object", Metadata=metadata, IfNoneMatch="*", **checked(body))
 
     def _complete(self, expected: Digest | None) -> Digest:
         found = self._result(self._parts, expected)
@@ -272,7 +290,20 @@ class Upload:
     def _result(self, sent: list[Future[dict[str, Any]]], expected: Digest | None) -> Digest:
         for part in sent:  # each waits until it is hashed
             part.result()
-        return check(f"s3://{self._bucket.name}/{self._key}", self.bytes, self._digest.hexdigest(), expected)
+        return check(self._bucket.url(self._key), self.bytes, self._digest.hexdigest(), expected)
+
+
+def is_written_here(bucket: Bucket, key: str) -> bool:
+    """Whether an object is there, and was written by an ``Upload`` as what it is; copies were not."""
+    try:
+        found = bucket.ask("head_object", key=key)
+    except ShardNotFound:
+        return False
+    return str(found.get("Metadata", {}).get(_MARK, "")).endswith(f" {_place(bucket, key)}")
+
+
+def _place(bucket: Bucket, key: str) -> str:
+    return hashlib.sha256(bucket.url(key).encode()).hexdigest()[:16]
 
 
 def checked(body: bytes) -> dict[str, Any]:

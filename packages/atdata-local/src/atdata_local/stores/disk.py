@@ -18,14 +18,16 @@ from atdata.storing import (
     NothingStored,
     folder_of,
     keyed_samples,
-    no_others,
     ready_shards,
     shard_names,
 )
 from atdata.write import ShardWriter
 
+from .base import ShardStore
+from .leftovers import Leftover, left_on_disk, remove_from_disk
 
-class DiskDataStore:
+
+class DiskDataStore(ShardStore):
     """Shards in a folder of this machine, or of a file system that several mount.
 
     Args:
@@ -49,8 +51,8 @@ class DiskDataStore:
         path = local_path(os.fspath(root)) if isinstance(root, str) else Path(root)
         if path is None:
             raise ValueError(f"{root!r} is not a folder of this machine; name a path or a file: URL")
+        super().__init__(prefix)
         self._root = path.expanduser().absolute()
-        self._prefix = folder_of(prefix)
 
     @property
     def root(self) -> Path:
@@ -62,50 +64,16 @@ class DiskDataStore:
         """Where the store is."""
         return self._root.as_uri()
 
-    def write_shards(
-        self,
-        ds: Dataset[Any],
-        *,
-        prefix: str,
-        cache_local: bool = False,
-        maxcount: int | None = None,
-        maxsize: int | None = None,
-        **options: Any,
-    ) -> list[str]:
-        """Store a dataset's shards: all of them, or after an exception none.
-
-        Shards that are within the limits, of which the manifest knows type and digest, and that no lens changes are
-        copied as they are; others are read and made anew.
-
-        Args:
-            ds: the dataset.
-            prefix: the folder in the store, such as ``datasets/mnist/v1``. Several datasets may share it.
-            cache_local: as of other stores; here shards are on a disk in any case.
-            maxcount: at most so many samples per shard.
-            maxsize: at most so many bytes per shard, unless a single sample is larger; shards that are made anew have
-                at most 1 GiB by default.
-            options: none; for the protocol's sake.
-
-        Returns:
-            ``file:`` URLs.
-
-        Raises:
-            TypeError: an option that there is not.
-            NothingStored: the dataset has no samples; a ``RuntimeError``.
-            ShardCorrupted: a shard is not what its manifest says.
-            AtdataError: the dataset cannot be read.
-            OSError: the disk is full, or the folder may not be written to.
-        """
-        no_others(options)
-        limits = Limits(maxcount, maxsize)
-        folder = self._root / folder_of(self._prefix, prefix)
+    def _write(self, ds: Dataset[Any], folder: str, limits: Limits, spool: bool) -> list[str]:
+        there = self._root / folder
         ready = ready_shards(ds, limits)
         if ready is not None and not sum(shard.facts.samples for shard in ready):
             raise NothingStored("the dataset has no samples, so nothing was stored")
         if ready is not None:
-            return [path.as_uri() for path in copy_shards(originals(ds), folder, shard_names(ready))]
+            return [path.as_uri() for path in copy_shards(originals(ds), there, shard_names(ready))]
         name = shard_names()(0).replace("000000", "%06d")
-        with ShardWriter(folder / name, ds.sample_type, maxcount=maxcount, maxsize=maxsize or MAXSIZE) as writer:
+        maxsize = limits.bytes or MAXSIZE
+        with ShardWriter(there / name, ds.sample_type, maxcount=limits.samples, maxsize=maxsize) as writer:
             for key, sample in keyed_samples(ds):
                 try:
                     writer.write(sample, key=key)
@@ -118,10 +86,6 @@ class DiskDataStore:
     def read_url(self, url: str) -> str:
         """The URL itself: its files can be read by all who may."""
         return url
-
-    def supports_streaming(self) -> bool:
-        """True."""
-        return True
 
     def source(self, urls: Sequence[str]) -> URLSource:
         """A data source of shards that this store gave out.
@@ -164,6 +128,12 @@ class DiskDataStore:
     def read_manifest(self, url: str) -> Manifest | None:
         """The manifest at a URL, or None if it is somebody else's."""
         return read_manifest(self._path(url).parent)
+
+    def _leftovers(self, folder: str) -> list[Leftover]:
+        return left_on_disk(self._root / folder)
+
+    def _remove(self, dead: Sequence[Leftover]) -> list[Leftover]:
+        return remove_from_disk(dead)
 
     def _path(self, url: str) -> Path:
         path = local_path(url)

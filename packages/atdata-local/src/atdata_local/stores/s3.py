@@ -22,7 +22,6 @@ from atdata.storing import (
     TarStream,
     folder_of,
     keyed_samples,
-    no_others,
     ready_shards,
     schemas_for,
     schemas_of,
@@ -34,12 +33,14 @@ from ..s3.errors import Unsupported
 from ..s3.requests import Bucket
 from ..s3.source import S3Source, parse_object, split_url
 from ..s3.upload import THREADS, Upload, Uploads, checked
+from .base import ShardStore
+from .leftovers import Leftover, left_in_bucket, remove_from_bucket
 
 # Writers that race for one manifest take turns; with so many turns lost something else is wrong
 _TURNS = 100
 
 
-class S3DataStore:
+class S3DataStore(ShardStore):
     """Shards in a bucket of AWS, or of a service that speaks its protocol.
 
     While a store is in use, ``s3://`` URLs of its bucket are read with its credentials in this process, also where
@@ -83,8 +84,8 @@ class S3DataStore:
             raise ValueError(f"{bucket!r} is not the name of a bucket")
         given = {"endpoint": endpoint_url, "region": region, "timeout": timeout, "retries": retries}
         self.access = S3Access.of(credentials, **given)
+        super().__init__(prefix)
         self.bucket = bucket
-        self._prefix = folder_of(prefix)
         remember(self)
 
     @property
@@ -105,47 +106,7 @@ class S3DataStore:
         """Where the store is."""
         return f"s3://{self.bucket}/{self._prefix}"
 
-    def write_shards(
-        self,
-        ds: Dataset[Any],
-        *,
-        prefix: str,
-        cache_local: bool = False,
-        maxcount: int | None = None,
-        maxsize: int | None = None,
-        **options: Any,
-    ) -> list[str]:
-        """Store a dataset's shards: all of them, or after an exception none.
-
-        Shards that are within the limits, of which the manifest knows type and digest, and that no lens changes are
-        copied as they are; others are read and made anew. Either way they go to the server while they are read, in
-        parts of 8 MiB, by several threads and in at most 200 MiB of memory. No object is ever written over; the
-        manifest comes last.
-
-        Args:
-            ds: the dataset.
-            prefix: the folder in the bucket, such as ``datasets/mnist/v1``. Several datasets may share it.
-            cache_local: make each shard in a temporary file first; for sources that pause so long that a server
-                would give up waiting. Shards that are copied as they are do not need it.
-            maxcount: at most so many samples per shard.
-            maxsize: at most so many bytes per shard, unless a single sample is larger; shards that are made anew have
-                at most 1 GiB by default.
-            options: none; for the protocol's sake.
-
-        Returns:
-            ``s3://`` URLs.
-
-        Raises:
-            TypeError: an option that there is not.
-            NothingStored: the dataset has no samples; a ``RuntimeError``.
-            ShardCorrupted: a shard is not what its manifest says.
-            ShardPermissionError: the server refuses the credentials; says which of them is wrong, and how.
-            ShardNotFound: there is no such bucket.
-            AtdataError: the dataset cannot be read, or the server does not answer.
-        """
-        no_others(options)
-        limits = Limits(maxcount, maxsize)
-        folder = folder_of(self._prefix, prefix)
+    def _write(self, ds: Dataset[Any], folder: str, limits: Limits, spool: bool) -> list[str]:
         bucket = self._bucket
         _current(bucket, _join(folder, NAME))  # better refused now than after an hour of copying
         ready = ready_shards(ds, limits)
@@ -156,10 +117,11 @@ class S3DataStore:
                 schemas: Mapping[str, dict[str, Any]] = schemas_of(ready)
             else:
                 schemas = schemas_for(ds)
-                making = _Making(uploads, folder, names, Limits(maxcount, maxsize or MAXSIZE), spool=cache_local)
+                making = _Making(uploads, folder, names, limits, spool=spool)
                 facts = making.all(ds, next(iter(schemas), None))
             if not sum(shard.samples for shard in facts):
                 raise NothingStored("the dataset has no samples, so nothing was stored")
+            uploads.check()
             try:
                 change_manifest(bucket, folder, facts, schemas)
             except BaseException as error:
@@ -170,7 +132,7 @@ class S3DataStore:
                     uploads.keep()  # a manifest must not name what is gone
                     error.add_note(f"the shards are at s3://{self.bucket}/{folder} nevertheless: {left}")
                 raise
-        return [f"s3://{self.bucket}/{_join(folder, shard.name)}" for shard in facts]
+        return [bucket.url(_join(folder, shard.name)) for shard in facts]
 
     def read_url(self, url: str, *, signed: bool = False, expires: int = 3600) -> str:
         """A URL that others can read, for one that this store gave out; all others are returned as they are.
@@ -210,10 +172,6 @@ class S3DataStore:
             raise S3Denied("without credentials nothing can be signed; set AWS_ACCESS_KEY_ID and its secret")
         return url
 
-    def supports_streaming(self) -> bool:
-        """True: shards are read while they come."""
-        return True
-
     def source(self, urls: Sequence[str]) -> S3Source:
         """A data source of shards of this bucket, with the store's credentials.
 
@@ -251,19 +209,19 @@ class S3DataStore:
     def list_objects(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """``s3://`` URL and bytes of every object below a prefix, a page at a time."""
         folder = folder_of(self._prefix, prefix)
-        arguments = {"Prefix": f"{folder}/" if folder else ""}
-        while True:
-            page = self._bucket.ask("list_objects_v2", doing="listed", **arguments)
-            for found in page.get("Contents", []):
-                yield f"s3://{self.bucket}/{found['Key']}", int(found["Size"])
-            if not page.get("IsTruncated"):
-                return
-            arguments["ContinuationToken"] = page["NextContinuationToken"]
+        for found in self._bucket.objects(f"{folder}/" if folder else ""):
+            yield self._bucket.url(found["Key"]), int(found["Size"])
 
     def read_manifest(self, url: str) -> Manifest | None:
         """The manifest at a URL, or None if there is none, or somebody else's."""
         found = parse_object(self._bucket, split_url(url)[1])
         return None if found is None else found[0]
+
+    def _leftovers(self, folder: str) -> list[Leftover]:
+        return left_in_bucket(self._bucket, folder)
+
+    def _remove(self, dead: Sequence[Leftover]) -> list[Leftover]:
+        return remove_from_bucket(self._bucket, dead)
 
     @property
     def _bucket(self) -> Bucket:
@@ -327,7 +285,7 @@ class _Making:
         self._uploads = uploads
         self._folder = folder
         self._name_of = name_of
-        self._limits = limits
+        self._limits = Limits(limits.samples, limits.bytes or MAXSIZE)
         self._spool = spool
         self._facts: list[Callable[[], ShardFacts]] = []
 
@@ -391,7 +349,7 @@ def change_manifest(
                 bucket.ask("put_object", key=key, doing="written", **condition, **checked(body))
             except Unsupported:
                 bucket.ask("put_object", key=key, doing="written", **checked(body))
-    raise ManifestError(f"s3://{bucket.name}/{key} changes faster than it can be written; try again later")
+    raise ManifestError(f"{bucket.url(key)} changes faster than it can be written; try again later")
 
 
 def _current(bucket: Bucket, key: str) -> tuple[Manifest, str | None]:
@@ -401,7 +359,5 @@ def _current(bucket: Bucket, key: str) -> tuple[Manifest, str | None]:
         return Manifest(), None
     manifest, tag = found
     if manifest is None:
-        raise ManifestError(
-            f"s3://{bucket.name}/{key} is not an atdata manifest and would be overwritten; use another prefix"
-        )
+        raise ManifestError(f"{bucket.url(key)} is not an atdata manifest and would be overwritten; use another prefix")
     return manifest, tag

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
@@ -15,6 +15,7 @@ from atdata.shard.sidecar import sidecar_name
 from atdata.storing import known
 
 from .disk import DiskDataStore
+from .leftovers import Leftover
 from .s3 import S3DataStore
 
 _BLOCK = 1 << 20
@@ -28,15 +29,19 @@ class Kept:
         url: where it is.
         bytes: its size; None if it is not there.
         facts: what its manifest knows of it; None if no manifest names it.
+        left: whether a writer has left it that did not finish.
     """
 
     url: str
     bytes: int | None
     facts: ShardFacts | None
+    left: bool = False
 
     @property
     def problem(self) -> str | None:
         """What can be said without reading it; None if nothing is wrong."""
+        if self.left:
+            return "an orphan: its writer died or is still at work; what is a day old goes with: atdata store sweep"
         if self.bytes is None:
             return "a manifest names it, and it is not there"
         if self.facts is None:
@@ -46,8 +51,13 @@ class Kept:
         return None
 
 
-def survey(store: DiskDataStore | S3DataStore, prefix: str = "") -> list[Kept]:
+def survey(store: DiskDataStore | S3DataStore, prefix: str = "", left: Sequence[Leftover] = ()) -> list[Kept]:
     """All shards below a prefix, by URL.
+
+    Args:
+        store: the store.
+        prefix: the prefix.
+        left: what writers have left, to be told as that.
 
     Raises:
         ManifestError: a manifest that cannot be understood.
@@ -60,8 +70,10 @@ def survey(store: DiskDataStore | S3DataStore, prefix: str = "") -> list[Kept]:
             manifest = store.read_manifest(url) or Manifest()
             facts |= {f"{folder}/{shard}": known for shard, known in manifest.shards.items()}
     sidecars = {sidecar_name(url) for url in there}
+    orphans = {orphan.url: orphan.bytes for orphan in left if orphan.url not in facts}
     shards = [url for url in there if not url.endswith(f"/{NAME}") and url not in sidecars]
-    return [Kept(url, there.get(url), facts.get(url)) for url in sorted({*shards, *facts})]
+    urls = sorted({*shards, *facts, *orphans})
+    return [Kept(url, there.get(url, orphans.get(url)), facts.get(url), url in orphans) for url in urls]
 
 
 def examine(store: DiskDataStore | S3DataStore, shard: Kept, advance: Callable[[int], None]) -> str | None:
