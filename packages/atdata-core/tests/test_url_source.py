@@ -86,6 +86,30 @@ def numbers(source):
     return [sample.n for sample in Dataset(source)]
 
 
+def test_shards_at_an_ipv6_address_are_read(folder):
+    class Server(http.server.ThreadingHTTPServer):
+        address_family = socket.AF_INET6
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    handler = lambda *arguments: Quiet(*arguments, directory=str(folder))  # noqa: E731
+    try:
+        server = Server(("::1", 0), handler)
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6: {error}")
+    with server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        url = f"http://[::1]:{server.server_port}/data-{{000..002}}.tar"
+        try:
+            assert numbers(url) == numbers([url]) == list(range(6))
+            assert url in repr(Dataset(url))
+            assert [sample.n for sample in atdata.load_dataset(url, split="train")] == list(range(6))
+        finally:
+            server.shutdown()
+
+
 # ---------------------------------------------------------------------------------------- brace patterns
 
 
@@ -105,6 +129,12 @@ def numbers(source):
         ("{}.tar", ["{}.tar"]),
         ("https://example.com/d-{0..1}.tar", ["https://example.com/d-0.tar", "https://example.com/d-1.tar"]),
         ("a.tar::b-{0..1}.tar", ["a.tar", "b-0.tar", "b-1.tar"]),
+        (
+            "https://[::1]/a.tar::https://[2001:db8::7]:80/b.tar",
+            ["https://[::1]/a.tar", "https://[2001:db8::7]:80/b.tar"],
+        ),
+        ("https://u:p@[fe80::1%25eth0]/{a,b}", ["https://u:p@[fe80::1%25eth0]/a", "https://u:p@[fe80::1%25eth0]/b"]),
+        ("https://[::]::[a]::b[0-9].tar::c", ["https://[::]", "[a]", "b[0-9].tar", "c"]),
     ],
 )
 def test_patterns_stand_for_many_shards(pattern, expected):
