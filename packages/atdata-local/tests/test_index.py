@@ -167,7 +167,7 @@ def test_what_may_not_be_indexed(make_index: Callable[[str], Index], dataset: An
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"maxcount": 3}, TypeError),
+        ({"maxcuont": 3}, TypeError),
         ({"metadata": {"x": object()}}, ValueError),
         ({"metadata": {"x": float("nan")}}, ValueError),
         ({"metadata": {"x": "\ud800"}}, ValueError),
@@ -213,6 +213,26 @@ def test_shards_go_to_the_data_store_first(tmp_path: Path, notes: Dataset[Note])
     with pytest.raises(InvalidReference):
         index.insert_dataset(notes, name="a/b")
     assert len(store.asked) == 2, "nothing is stored under a name that cannot be indexed"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_an_index_without_a_store_that_is_asked_to_store_does_so_on_disk(
+    kind: str,
+    make_index: Callable[[str], Index],
+    tmp_path: Path,
+    notes: Dataset[Note],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path / "home")
+    index = make_index(kind)
+    for number, options in enumerate(({"prefix": "v1"}, {"cache_local": True}, {"maxcount": 3})):
+        entry = index.insert_dataset(notes, name=f"notes {number}", **options)
+        folder = tmp_path / ("home" if kind == "redis" else "") / "shards" / options.get("prefix", f"notes {number}")
+        assert all(url.startswith(f"{folder.as_uri()}/data--") for url in entry.data_urls)
+        assert (entry.samples, entry.shards) == (10, 4 if "maxcount" in options else len(notes.list_shards()))
+        found = load_dataset(f"@local/notes {number}", Note, index=index, split="train")
+        assert list(found) == list(notes)
+    assert index.insert_dataset(notes, name="where it is").data_urls == [notes.url]
 
 
 # -- names and history
@@ -386,10 +406,20 @@ def test_versions_count_up_by_themselves(index: Index, again: Callable[[], Index
     assert listed == ["1.0.0", "1.0.1", "1.5.0", "2.0.0-rc.1", "2.0.1", "2.0.2"]
 
 
+def test_a_schema_that_was_published_without_a_description_keeps_none(index: Index) -> None:
+    plain = atdata.packable(type("Plain", (), {"__annotations__": {"n": int}}))
+    ref = index.publish_schema(plain, version="1.0.0")
+    with pytest.warns(SchemaWarning, match=r"Plain@1\.0\.0 .*without a description, and stays so"):
+        assert index.publish_schema(plain, version="1.0.0", description="Numbers") == ref
+    assert not index.get_schema(ref).get("description")
+    with pytest.raises(NameTaken, match="new version"):
+        index.publish_schema(plain, version="1.0.0", metadata={"a": 1})
+
+
 def test_version_belongs_to_one_schema(index: Index) -> None:
-    ref = index.publish_schema(Note, version="1.0.0")
-    assert index.publish_schema(Note, version="1.0.0") == ref
-    for description, metadata in (("other", None), (None, {"a": 1})):
+    ref = index.publish_schema(Note, version="1.0.0", description="notes")
+    assert index.publish_schema(Note, version="1.0.0", description="notes") == ref
+    for description, metadata in (("other", None), ("notes", {"a": 1})):
         with pytest.raises(NameTaken, match="new version"):
             index.publish_schema(Note, version="1.0.0", description=description, metadata=metadata)
     assert len(index.list_schemas()) == 1

@@ -72,7 +72,7 @@ def test_workflow(connect: Callable[[], LocalIndex], tmp_path: Path, monkeypatch
 
     # the same version of the same schema again is no mistake
     assert index.publish_schema(TrainingSample, version="1.0.0") == schema_ref
-    inserted = index.insert_dataset(ds, name="training-v1", prefix="datasets")
+    inserted = index.insert_dataset(ds, name="training-v1")
     assert (inserted.data_urls, inserted.schema_ref) == (["local-data-000000.tar"], schema_ref)
 
     # somebody else, later

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from atdata import Dataset, config, plugins
 from atdata.errors import EntryNotFound, NameTaken
@@ -21,6 +21,9 @@ from .entry import LocalDatasetEntry
 from .facts import data_urls, shard_facts, stored_facts
 from .schemas import LocalSchemaRecord, SchemaNamespace, find_schema, publish, record_of
 from .words import terms, words
+
+if TYPE_CHECKING:
+    from .stores import DiskDataStore
 
 T = TypeVar("T")
 
@@ -39,7 +42,7 @@ class Index:
     Args:
         redis: a ``redis.Redis`` or ``RedisCluster``, or the URL of an index: ``redis://``, ``rediss://``,
             ``sqlite:///path``.
-        data_store: where ``insert_dataset`` puts shards; None leaves them where they are.
+        data_store: where ``insert_dataset`` puts shards; None leaves them where they are, unless it is asked to store.
         auto_stubs: write a Python module for each schema that is decoded, so that editors know its fields.
         stub_dir: the folder of those modules.
         path: the file of an embedded index.
@@ -136,12 +139,15 @@ class Index:
     ) -> LocalDatasetEntry:
         """Record a dataset under a name; with a ``data_store`` its shards are stored first and the copies recorded.
 
+        An index without one that is asked to store nevertheless, by an option that only stores take, uses a
+        ``DiskDataStore``: the folder ``shards`` beside its file, or that of a server, in the user's data directory.
+
         Args:
             ds: the dataset.
             name: its name.
             schema_ref: reference of its schema; see ``add_entry``.
             kwargs: ``metadata``, ``description``, ``tags`` and ``license`` as ``add_entry`` takes them; ``prefix`` in
-                the store (by default the name), ``cache_local``, and what else the store takes.
+                the store (by default the name), ``cache_local``, ``maxcount``, and what else the store takes.
 
         Raises:
             TypeError: a keyword that nothing here takes.
@@ -149,12 +155,11 @@ class Index:
         """
         metadata = kwargs.pop("metadata", None)
         facts: dict[str, Any] = {key: kwargs.pop(key) for key in _FACTS if key in kwargs}
-        if self._data_store is None:
-            if strange := kwargs.keys() - {"prefix", "cache_local"}:
-                raise TypeError(f"without a data store insert_dataset does not take {', '.join(sorted(strange))}")
+        store: Any = self._data_store
+        if store is None and not kwargs:
             return self.add_entry(ds, name=name, schema_ref=schema_ref, metadata=metadata, **facts)
         said = _said(ds, name, schema_ref, metadata, facts)
-        store: Any = self._data_store
+        store = default_store(self._catalog) if store is None else store
         urls: list[str] = store.write_shards(ds, prefix=kwargs.pop("prefix", name), **kwargs)
         known = stored_facts(store, urls) or {"samples": shard_facts(ds).get("samples")}
         try:
@@ -442,6 +447,13 @@ def _said(
     trial: dict[str, Any] = {**said, "schema_ref": "-" if schema_ref is None else schema_ref, "data_urls": ["-"]}
     check_entry(LocalDatasetEntry(**trial))
     return said
+
+
+def default_store(catalog: Catalog) -> DiskDataStore:
+    """Where shards go if an index without a store is asked to store them."""
+    from .stores import DiskDataStore
+
+    return DiskDataStore(getattr(catalog, "path", default_path()).with_name("shards"))
 
 
 def default_stubs() -> Path:
