@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 
 from atdata.cid import generate_cid
 from atdata.errors import InvalidReference, NameTaken, SchemaError, SchemaNotFound
-from atdata.schema import Version, check_bump, schema_cid
+from atdata.schema import SchemaWarning, Version, check_bump, schema_cid
 from atdata.uri import LOCAL, SchemaRef, parse
 
 from .catalog import Catalog, Draft, StoredSchema
@@ -210,7 +211,8 @@ def publish(catalog: Catalog, record: Mapping[str, Any], version: str | None, *,
         NameTaken: that version was published with other content.
 
     Warns:
-        SchemaWarning: it breaks readers or writers of the version before, and its version does not say so.
+        SchemaWarning: it breaks readers or writers of the version before, and its version does not say so; or it has a
+            description, and was published without one.
     """
     kept = {key: value for key, value in record.items() if key not in _APART}
     fields = [{key: value for key, value in field.items() if key != "description"} for field in record["fields"]]
@@ -226,9 +228,23 @@ def publish(catalog: Catalog, record: Mapping[str, Any], version: str | None, *,
             number = version or str(Version.parse(before.version).next_patch)
             check_bump(record_of(before), {**record, "version": number})
         published = catalog.publish(draft, version, reuse=reuse)
+    if published is None and version is not None and _only_lacks_description(catalog.schema(draft.name, version), kept):
+        warnings.warn(
+            f"{record['name']}@{version} is published in {catalog.url} without a description, and stays so; publish a "
+            "new version to describe it",
+            SchemaWarning,
+            stacklevel=3,
+        )
+        published = version
     if published is None:
         raise NameTaken(
             f"{record['name']}@{version} is published in {catalog.url} with other content; publish this one as a new "
             "version, or without one for the next"
         )
     return str(SchemaRef(LOCAL, draft.name, Version.parse(published)))
+
+
+def _only_lacks_description(there: StoredSchema | None, wanted: Mapping[str, Any]) -> bool:
+    """Whether a schema is what is wanted but for its description, of which it has none."""
+    kept = {} if there is None else json.loads(there.record)
+    return not kept.get("description") and kept | {"description": wanted.get("description")} == wanted
