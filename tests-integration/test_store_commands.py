@@ -7,8 +7,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from string import Template
 
 import pytest
+import yaml
 
 import atdata
 from atdata_local import S3DataStore, servers
@@ -104,3 +106,60 @@ def test_servers_of_ones_own(folder: Path, shards: str) -> None:
     run("local", "up", *there)
     assert json.loads(run("local", "status", "--json", *there))["running"] == {"redis": True, "s3": True}
     assert "4 shards" in run("store", "verify", f"s3://{told['bucket']}", given=environment)
+
+
+def test_with_docker_a_compose_file_is_written_and_run(tmp_path: Path, shards: str) -> None:
+    # a stand-in for docker, since not every machine has an engine: see stand_in_docker.py for what it leaves untested
+    docker, log, folder = tmp_path / "bin" / "docker", tmp_path / "log", tmp_path / "servers"
+    docker.parent.mkdir()
+    stand_in = Path(__file__).with_name("stand_in_docker.py")
+    docker.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n')
+    docker.chmod(0o755)
+    given = {"PATH": f"{docker.parent}{os.pathsep}{os.environ['PATH']}", "DOCKER_LOG": str(log)}
+    redis, s3 = servers.free_port(), servers.free_port(offset=10_000)
+    there = ["--folder", str(folder)]
+    try:
+        run("local", "up", "--redis-port", str(redis), "--s3-port", str(s3), *there, given=given)
+        told = json.loads(run("local", "status", "--json", *there, given=given))
+        assert (told["with"], told["running"]) == ("docker", {"redis": True, "s3": True})
+        run("store", "put", shards, "--to", f"s3://{told['bucket']}/rows", given=told["environment"])
+        assert "4 shards" in run("store", "verify", f"s3://{told['bucket']}", given=told["environment"])
+    finally:
+        run("local", "down", *there, given=given)
+    assert json.loads(run("local", "status", "--json", *there, given=given, rc=1))["running"] == {
+        "redis": False,
+        "s3": False,
+    }
+    compose = ["compose", "--project-directory", str(folder), "--file", str(folder / "compose.yaml")]
+    asked = [json.loads(line) for line in log.read_text().splitlines()]
+    assert asked == [["compose", "version"], ["info"], [*compose, "up", "--detach"], [*compose, "down"]]
+    check_compose_file(folder, redis, s3)
+
+
+def check_compose_file(folder: Path, redis: int, s3: int) -> None:
+    """It says what the compose specification has words for, binds to loopback only, and holds no secret."""
+    content = yaml.safe_load((folder / "compose.yaml").read_text())
+    given = dict(line.split("=", 1) for line in (folder / ".env").read_text().splitlines())
+    assert given.keys() == {"REDIS_PASSWORD", "REDIS_PORT", "S3_PORT"}
+    assert content.keys() <= {"name", "services", "volumes", "networks", "configs", "secrets"}
+    known = {"image", "command", "ports", "volumes", "restart", "environment", "healthcheck", "depends_on"}
+    for service in content["services"].values():
+        assert {"image", "command", "ports", "volumes"} <= service.keys() <= known
+        assert service["restart"] in ("no", "always", "on-failure", "unless-stopped")
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            assert source in content["volumes"] or (folder / source).is_file()
+    # as compose fills in what .env says
+    ports = [Template(port).substitute(given) for one in content["services"].values() for port in one["ports"]]
+    assert ports == [f"127.0.0.1:{redis}:6379", f"127.0.0.1:{s3}:8333"]
+    command = [Template(word).substitute(given) for word in content["services"]["redis"]["command"]]
+    assert command[-2:] == ["--requirepass", given["REDIS_PASSWORD"]]
+    assert "-master.telemetry=false" in content["services"]["s3"]["command"]
+    (owner,) = json.loads((folder / "s3.json").read_bytes())["identities"]
+    secrets = [given["REDIS_PASSWORD"], *owner["credentials"][0].values()]
+    assert all(len(secret) >= 20 for secret in secrets)
+    assert not any(secret in (folder / "compose.yaml").read_text() for secret in secrets)
+    for name in (".env", "s3.json", "servers.json"):
+        assert oct((folder / name).stat().st_mode)[-3:] == "600"
+    assert oct(folder.stat().st_mode)[-3:] == "700"

@@ -205,7 +205,8 @@ def _up_docker(folder: Path, known: Servers) -> Servers:
 
 
 def _compose(folder: Path, *arguments: str) -> None:
-    command = ["docker", "compose", "--project-directory", str(folder), *arguments]
+    place = ["--project-directory", str(folder), "--file", str(folder / "compose.yaml")]
+    command = ["docker", "compose", *place, *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise servers.ServerFailed(f"docker compose {' '.join(arguments)} failed: {done.stderr.strip()[-500:]}")
