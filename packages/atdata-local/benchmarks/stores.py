@@ -7,6 +7,7 @@ measure is compared; ``copy`` runs in a process of its own, whose peak memory is
 """
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import statistics
@@ -65,6 +66,14 @@ def read_plain(client: Any, bucket: str, urls: list[str]) -> None:
             pass
 
 
+def read_checked(client: Any, bucket: str, urls: list[str]) -> None:
+    """The same with what it takes to check each object's digest."""
+    for url in urls:
+        body, digest = client.get_object(Bucket=bucket, Key=key_of(url))["Body"], hashlib.sha256()
+        while data := body.read(1 << 20):
+            digest.update(data)
+
+
 def read_stream(store: S3DataStore, urls: list[str]) -> None:
     source, buffer = store.source(urls), bytearray(1 << 20)
     for url in urls:
@@ -84,16 +93,20 @@ def write_plain(client: Any, bucket: str, paths: list[str]) -> None:
 
 
 def measure(name: str, total: int, rounds: int, ways: dict[str, Callable[[], None]]) -> dict[str, float]:
-    """MB/s of several ways to do the same, and the shares of the first that the others reach."""
+    """MB/s of several ways to do the same, the shares of the first that the others reach, and CPU seconds per GB."""
     seconds: dict[str, list[float]] = {way: [] for way in ways}
+    cpu: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way, run in ways.items():
-            begun = time.perf_counter()
+            begun, used = time.perf_counter(), time.process_time()
             run()
             seconds[way].append(time.perf_counter() - begun)
+            cpu[way].append((time.process_time() - used) / total * 1e9)
     rates = {way: total / statistics.median(taken) / 1e6 for way, taken in seconds.items()}
     first = next(iter(rates.values()))
-    print(f"{name}: " + "; ".join(f"{way} {rate:,.0f} MB/s ({rate / first:.0%})" for way, rate in rates.items()))
+    print(f"{name}:")
+    for way, rate in rates.items():
+        print(f"  {way:22} {rate:6,.0f} MB/s ({rate / first:.0%}), {statistics.median(cpu[way]):.2f} CPU s per GB")
     return rates
 
 
@@ -152,6 +165,7 @@ def main() -> None:
                 options.rounds,
                 {
                     "boto3 get_object": lambda: read_plain(plain, "bench", urls),
+                    "boto3 and SHA-256": lambda: read_checked(plain, "bench", urls),
                     "S3Source": lambda: read_stream(store, urls),
                     "S3Source, batches": lambda: read_batches(store, urls),
                 },
