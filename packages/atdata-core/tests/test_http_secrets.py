@@ -321,7 +321,7 @@ def test_with_public_only_nobody_private_is_even_knocked_at():
 def test_with_public_only_public_servers_are_read(server, monkeypatch):
     monkeypatch.setattr("atdata.sources.http.is_public", lambda address: True)
     server.serve()
-    assert read(server, public_only=True) == DATA
+    assert server.read(public_only=True) == DATA
 
 
 def test_with_public_only_no_private_server_is_talked_to_over_tls(secure, monkeypatch):

@@ -75,7 +75,7 @@ class Remote:
     allow_shell: bool
     digests: Mapping[str, Digest]
     cache: ShardCache | None
-    backends: Backends = field(compare=False)
+    backends: Backends = field(default_factory=lambda: Backends(()), compare=False)
 
     @classmethod
     def of(
