@@ -72,8 +72,6 @@ def test_page(
         assert text in program
         program = program.replace(text, instead)
     more = {"collection": "ac.foundation.dataset.lens", "records": [{"$type": "ac.foundation.dataset.lens"}] * 3}
-    monkeypatch.setenv("ATDATA_PLC", network.plc)
-    monkeypatch.setenv("ATDATA_ALLOW_INSECURE", "1")
     (tmp_path / "page.py").write_text(program, encoding="utf-8")
     try:
         with pytest.warns(match="nobody else can read it"):  # the URLs of this test are not https

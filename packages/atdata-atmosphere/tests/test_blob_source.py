@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import atdata
 from atdata import BlobSource, Dataset
+from atdata.atmosphere import AtmosphereClient
 from atdata.errors import ShardCorrupted, ShardNotFound, ShardPermissionError, ShardUnreadable, UnsafeURL
 from atdata.sources import cache
 from atdata.testing import DataSourceContract
@@ -180,6 +181,18 @@ def test_the_cache_is_bounded(pds: Any, tmp_path: Path) -> None:
     assert len(kept(tmp_path / "small")) == 2
     with pytest.raises(ShardUnreadable, match="no room"):
         read(BlobSource([pds.add(DATA)], cache_dir=tmp_path / "small", cache_bytes=1000))
+
+
+def test_profiles_name_network_and_cache(pds: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PDS", "PLC", "CACHE_DIR"):
+        monkeypatch.delenv(f"ATDATA_{name}")
+    (tmp_path / "config.toml").write_text(
+        f'[profiles.default]\npds = "{pds.url}"\nplc = "{pds.url}"\ncache = "{tmp_path}/profile"\n'
+    )
+    monkeypatch.setenv("ATDATA_CONFIG", str(tmp_path / "config.toml"))
+    assert read(BlobSource([pds.add(DATA)])) == DATA
+    assert len(kept(tmp_path / "profile")) == 1
+    assert AtmosphereClient.from_env().server == pds.url
 
 
 def test_without_a_cache_nothing_is_kept(pds: Any, cache_dir: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 from urllib.parse import urlencode
 
+from atdata import config
 from atdata.errors import AtdataError, InvalidReference, ShardNotFound, ShardUnreadable
 from atdata.sources import ShardStreams
 from atdata.sources.access import Access
@@ -346,10 +347,11 @@ def _cache(folder: CacheDir, limit: int | None) -> ShardCache | None:
         if limit is not None:
             raise ValueError("cache_bytes says how much a cache may hold, and cache_dir=False that there is none")
         return None
-    folder = folder or os.environ.get("ATDATA_CACHE_DIR")
+    folder = folder or config.get("cache")
     if not folder:
         return _own_cache(limit)
-    return ShardCache(Path(folder).absolute()) if limit is None else ShardCache(Path(folder).absolute(), limit)
+    path = Path(folder).expanduser().absolute()
+    return ShardCache(path) if limit is None else ShardCache(path, limit)
 
 
 def _own_cache(limit: int | None) -> ShardCache | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from atproto_client import Client as SdkClient
 
+from atdata import config
 from atdata.uri import AtUri
 
 from . import budget
@@ -75,7 +76,7 @@ class AtmosphereClient(Reader):
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
-        """A client as the environment says.
+        """A client as the environment says, or the profile in use; see ``atdata.config``.
 
         ``ATDATA_PDS`` and ``ATDATA_PLC`` are URLs of servers; ``ATDATA_ALLOW_INSECURE=1`` is for test networks.
         ``ATDATA_SESSION_FILE`` is a file of ``save_session()``. Without it, or where there is no such file yet,
@@ -88,13 +89,12 @@ class AtmosphereClient(Reader):
         Raises:
             AtmosphereError: the login fails.
         """
-        env = os.environ
         client = cls(**env_options() | options)
-        path, handle = env.get("ATDATA_SESSION_FILE"), env.get("ATDATA_HANDLE")
+        path, handle = config.get("session"), config.get("handle")
         if path and os.path.exists(path):
             client.load_session(path)
         elif handle:
-            client.login(handle, env.get("ATDATA_APP_PASSWORD", ""))
+            client.login(handle, config.get("app_password") or "")
             if path:
                 client.save_session(path)
         return client

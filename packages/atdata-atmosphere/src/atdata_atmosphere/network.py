@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
+from atdata import config
+
 from .policy import Policy, origin
 
 if TYPE_CHECKING:
@@ -66,10 +68,9 @@ def _client(network: Network, _process: int) -> AtmosphereClient:
 
 
 def env_options() -> dict[str, Any]:
-    """What the environment says, as ``AtmosphereClient`` takes it."""
-    env = os.environ
+    """What the environment or a profile says, as ``AtmosphereClient`` takes it; see ``atdata.config``."""
     return {
-        "base_url": env.get("ATDATA_PDS") or None,
-        "plc_url": env.get("ATDATA_PLC") or None,
-        "allow_insecure": env.get("ATDATA_ALLOW_INSECURE", "") not in ("", "0"),
+        "base_url": config.get("pds"),
+        "plc_url": config.get("plc"),
+        "allow_insecure": config.get("allow_insecure") not in (None, "0"),
     }
