@@ -202,7 +202,7 @@ def check_contents(file: Path) -> None:
 @nox.session
 def integration(session: nox.Session) -> None:
     """Test across processes, programs and servers; the first run installs the servers."""
-    install(session, *WORKSPACE, "--group", "test", "--group", "servers")
+    install(session, *WORKSPACE, "-r", EXAMPLES, "--group", "test", "--group", "servers")
     session.run("pytest", "tests-integration", *session.posargs)
 
 

@@ -11,24 +11,18 @@ import typer
 
 from atdata import Dataset, config, load_dataset, plugins
 from atdata.copying import copy_shards, originals
-from atdata.indexing import record_of_type
 from atdata.sources.url import scheme_of
 from atdata_cli.output import examples, note, print_json, print_table, progress, say
 
+from .account import kept_client, options, session_file
+from .account import publish as publish_from
 from .blob_source import BlobSource
 from .blob_store import PDSBlobStore
 from .client import AtmosphereClient
-from .copying import MeteredShards, file_names
-from .datasets import DatasetPublisher
+from .copying import file_names
 from .entry import AtmosphereIndexEntry
-from .errors import NotLoggedIn
 from .index import AtmosphereIndex
-from .meter import Meter
-from .network import env_options
 from .promote import promote_to_atmosphere
-from .reach import public_urls
-from .schemas import publish_once
-from .storage import facts_of, urls_of
 from .verification import verify as check
 
 atmosphere_group = typer.Typer(
@@ -68,10 +62,10 @@ def login(
 
     The session is kept in a file that only this user can read: ATDATA_SESSION_FILE, or one in the user's data folder.
     """
-    client = AtmosphereClient(**_options(pds))
+    client = AtmosphereClient(**options(pds))
     password = config.get("app_password") or typer.prompt("App password", hide_input=True, err=True)
     client.login(handle, password)
-    path = _session_file()
+    path = session_file()
     path.parent.mkdir(parents=True, exist_ok=True)
     client.save_session(path)
     _print_account(client, as_json)
@@ -80,7 +74,7 @@ def login(
 @atmosphere_group.command("logout", epilog=examples("atdata atmosphere logout"))
 def logout(as_json: AsJSON = False) -> None:
     """Forget the session, here and on the server."""
-    client = _client(login=True)
+    client = kept_client(login=True)
     handle = client.handle
     client.logout()
     if as_json:
@@ -92,7 +86,7 @@ def logout(as_json: AsJSON = False) -> None:
 @atmosphere_group.command("whoami", epilog=examples("atdata atmosphere whoami --json"))
 def whoami(as_json: AsJSON = False) -> None:
     """Show which account is logged in. Exits with 1 if none is."""
-    _print_account(_client(login=True), as_json)
+    _print_account(kept_client(login=True), as_json)
 
 
 # ------------------------------------------------------------------------------------------------ publishing
@@ -117,21 +111,13 @@ def publish(
     as_json: AsJSON = False,
 ) -> None:
     """Publish a dataset: by the URLs of its shards, or with its shards."""
-    client = _client(login=True)
+    client = kept_client(login=True)
     dataset: Dataset[Any] = load_dataset(".", split="all", data_files=shards)
     said: dict[str, Any] = {"description": description, "tags": tag, "license": license}
-    if blobs:
-        with progress("bytes") as bar:
-            facts = dataset._facts()
-            meter = Meter(bar, None if facts is None else sum(fact.bytes for fact in facts))
-            watched = Dataset.of(dataset.sample_type, MeteredShards(dataset.source, meter))
-            index = AtmosphereIndex(client, data_store=PDSBlobStore(client))
-            uri = index.insert_dataset(watched, name=name, schema_ref=schema, maxcount=None, **said).uri
-    else:
-        given = urls_of(dataset)
-        urls = given if allow_private or client.policy.allow_insecure else public_urls(given)
-        ref = publish_once(client, record_of_type(dataset)) if schema is None else schema
-        uri = str(DatasetPublisher(client).publish_with_urls(urls, ref, name=name, shards=facts_of(dataset), **said))
+    with progress("bytes") as bar:
+        uri = publish_from(
+            client, dataset, name, blobs=blobs, schema=schema, allow_private=allow_private, progress=bar, **said
+        )
     _print_uri(uri, as_json)
 
 
@@ -156,7 +142,7 @@ def promote(
     """Publish a dataset of an index of this machine or team; its shards stay where they are, or are copied."""
     from atdata.local import Index
 
-    client, index = _client(login=True), Index(where)
+    client, index = kept_client(login=True), Index(where)
     if blobs and to is not None:
         raise typer.BadParameter("--blobs and --to are two places; name one of them")
     store = PDSBlobStore(client) if blobs else None if to is None else _store(to)
@@ -189,7 +175,7 @@ def ls(
     as_json: AsJSON = False,
 ) -> None:
     """List the datasets that somebody has published, newest first."""
-    client = _client(login=owner is None)
+    client = kept_client(login=owner is None)
     index, repo = AtmosphereIndex(client), client.did if owner is None else owner
     if schemas:
         records: list[Any] = [*islice(index.schemas_of(repo), limit)]
@@ -262,38 +248,9 @@ def verify(ref: Reference, as_json: AsJSON = False) -> None:
 # ------------------------------------------------------------------------------------------------ what they share
 
 
-def _session_file() -> Path:
-    from platformdirs import user_data_path
-
-    given = config.get("session")
-    return user_data_path("atdata") / "session" if given is None else Path(given).expanduser()
-
-
-def _options(pds: str | None = None) -> dict[str, Any]:
-    """What the settings of this person say, as ``AtmosphereClient`` takes it; with a server that they name here."""
-    return env_options() | {"base_url": pds or config.get("pds"), "plc_url": config.get("plc")}
-
-
-def _client(*, login: bool) -> AtmosphereClient:
-    """A client, with the session that was kept, or else the login of the environment.
-
-    Raises:
-        NotLoggedIn: there is neither, and it is needed.
-    """
-    client, path = AtmosphereClient(**_options()), _session_file()
-    handle, password = config.get("handle"), config.get("app_password")
-    if path.exists():
-        client.load_session(path)
-    elif handle and password:
-        client.login(handle, password)
-    elif login:
-        raise NotLoggedIn("this needs a login: atdata atmosphere login alice.example.org")
-    return client
-
-
 def _reader(ref: str) -> AtmosphereClient:
     """A client that can look up a reference; bare names are those of the account's own datasets."""
-    return _client(login=not ref.startswith(("@", "at://")))
+    return kept_client(login=not ref.startswith(("@", "at://")))
 
 
 def _store(url: str) -> Any:

@@ -14,9 +14,10 @@ from atdata.uri import AtUri, DatasetRef
 from .client import AtmosphereClient
 from .datasets import DatasetPublisher
 from .entry import AtmosphereIndexEntry
-from .errors import AtmosphereError
+from .errors import AtmosphereError, NotLoggedIn
 from .kinds import fetched, proper, readable
 from .lookup import SchemaPin, find_dataset, find_schema
+from .meter import Progress
 from .network import Network
 from .opening import open_record
 from .records import DATASET, SCHEMA, Record
@@ -101,6 +102,36 @@ class AtmosphereIndex:
         except AtmosphereError as error:
             error.add_note(f"the dataset is published nevertheless: {uri}")
             raise
+
+    def publish_as(
+        self, owner: str, ds: Dataset[Any], *, name: str, progress: Progress | None = None, **said: Any
+    ) -> AtmosphereIndexEntry:
+        """Publish a dataset from the account that is logged in on this machine: what ``atdata publish`` does.
+
+        Files of this machine are uploaded into the account's repository; other shards stay where they are.
+
+        Args:
+            owner: handle or DID of the account.
+            ds: the dataset.
+            name: its name.
+            progress: told how many bytes are sent, of how many.
+            said: ``description``, ``tags``, ``license``, ``metadata``.
+
+        Raises:
+            NotLoggedIn: nobody is logged in, or somebody else; a ``ValueError``.
+            UnsafeURL: shards are where nobody else can read them; a ``ValueError``.
+            AtmosphereError: as for ``insert_dataset``.
+        """
+        from .account import is_here, kept_client, publish
+
+        client = kept_client(login=True)
+        if owner.lower() not in (client.did, client.handle.lower()):
+            raise NotLoggedIn(f"logged in as {client.handle}; to publish as {owner}: atdata atmosphere login {owner}")
+        return _entry(
+            fetched(
+                client, AtUri.parse(publish(client, ds, name, blobs=is_here(ds), progress=progress, **said)), DATASET
+            )
+        )
 
     def _store(
         self,

@@ -94,7 +94,8 @@ def publish(
 ) -> None:
     """Record a dataset in an index under a name, and its schema with it.
 
-    @local is the index of the configuration; where that has a store, the shards are copied there first.
+    @local is the index of the configuration; where that has a store, the shards are copied there first. @handle is the
+    account that is logged in; files are uploaded into its repository, and shards behind URLs stay where they are.
     """
     from atdata import plugins
     from atdata.protocols import AbstractIndex
@@ -107,7 +108,11 @@ def publish(
     said = {"description": description, "tags": tags, "license": license_, "metadata": _metadata(metadata)}
     given: dict[str, Any] = {key: value for key, value in said.items() if value}
     dataset = _typed(open_whole(anywhere(where), None, type_), where)
-    entry = index.insert_dataset(dataset, name=ref.name, **given)
+    if hasattr(index, "publish_as"):  # an index of many people's datasets
+        with progress("bytes") as bar:
+            entry = index.publish_as(ref.authority, dataset, name=ref.name, progress=bar, **given)
+    else:
+        entry = index.insert_dataset(dataset, name=ref.name, **given)
     if as_json:
         keys = ("name", "schema_ref", "data_urls", "metadata")
         print_json({"reference": str(ref), **{key: getattr(entry, key) for key in keys}})
