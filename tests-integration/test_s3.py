@@ -135,7 +135,7 @@ def test_other_processes_read_with_clients_of_their_own(store: S3DataStore, stor
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=count, args=(source, sender))
     process.start()
-    assert receiver.poll(60)
+    assert receiver.poll(300)
     assert receiver.recv() == 100
     process.join()
 

@@ -60,7 +60,7 @@ def go(*processes: subprocess.Popen[str]) -> None:
 
 def finished(*processes: subprocess.Popen[str]) -> list[str]:
     """What is left of the processes' output, after they have ended without an error."""
-    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes)
     return outputs
 
@@ -358,10 +358,10 @@ def test_a_lock_is_waited_for_and_then_gone(start: Start, tmp_path: Path) -> Non
     got = threading.Event()
     threading.Thread(target=lambda: says(waiter) == "ready" and got.set()).start()
     assert not got.wait(0.5)
-    finished_output = holder.communicate("go\n", timeout=60)[0]
+    finished_output = holder.communicate("go\n", timeout=300)[0]
     assert finished_output.split() == ["released"]
-    assert got.wait(60)
-    waiter.communicate("go\n", timeout=60)
+    assert got.wait(300)
+    waiter.communicate("go\n", timeout=300)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -431,7 +431,7 @@ def test_a_half_written_replacement_of_a_killed_process_does_no_harm(start: Star
     """
     path = tmp_path / "manifest.json"
     replace_file(path, b"old")
-    start(dying, path).wait(timeout=60)
+    start(dying, path).wait(timeout=300)
     assert path.read_bytes() == b"old"
     assert len(leftovers(tmp_path)) == 1
     replace_file(path, b"new")

@@ -151,7 +151,7 @@ def test_what_is_not_read_to_its_end_is_not_kept(server, answer, folder):
     stream = URLSource(url, cache_dir=folder).open_shard(url)
     assert stream.read(1000) == DATA[:1000]
     stream.close()
-    for _ in range(500):
+    for _ in range(6000):
         if not kept(folder):
             break
         time.sleep(0.01)
@@ -347,7 +347,7 @@ def start(script, *arguments):
 def test_processes_share_a_cache_that_is_too_small_for_all(server, folder):
     fill(server, 6)
     readers = [start(READER, server.url, folder, 4 * SIZE, 4) for _ in range(3)]
-    outputs = [reader.communicate(timeout=60)[0] for reader in readers]
+    outputs = [reader.communicate(timeout=300)[0] for reader in readers]
     assert outputs == ["good\n"] * 3
     assert sum((folder / name).stat().st_size for name in kept(folder)) <= 4 * SIZE
 
@@ -408,7 +408,7 @@ except atdata.errors.ShardUnreadable as error:
     server.answers["/chunked.tar"] = [answer(chunked=True)]
     for path in ("/data.tar", "/chunked.tar"):
         reader = start(script, server.url + path, folder, SIZE // 2)
-        output, _ = reader.communicate(timeout=60)
+        output, _ = reader.communicate(timeout=300)
         assert f"cache_dir {str(folder)!r} cannot be used: File too large; make room there" in output, output
         assert path in output
         assert kept(folder) == []

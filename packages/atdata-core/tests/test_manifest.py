@@ -292,7 +292,7 @@ def race(code: str, folder: Path, names: str) -> None:
         for racer in racers:
             racer.stdin.write("go\n")
             racer.stdin.flush()
-        assert [racer.wait(timeout=60) for racer in racers] == [0] * len(racers)
+        assert [racer.wait(timeout=300) for racer in racers] == [0] * len(racers)
     finally:
         for racer in racers:
             racer.kill()

@@ -134,7 +134,7 @@ def _is_whole(client: Any, masters: int) -> bool:
     return state["cluster_state"] == "ok" and int(state["cluster_known_nodes"]) == masters
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(is_so: Callable[[], bool], seconds: float = 120.0) -> None:
     """Ask again until it is so.
 
     Raises:

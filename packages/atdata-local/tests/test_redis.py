@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -271,13 +270,17 @@ def test_server_that_dies_and_comes_back_loses_and_doubles_nothing(own: Callable
         except BaseException as error:
             errors.append(error)
 
+    def goes_on() -> None:
+        before = len(done)
+        wait_until(lambda: len(done) > before + 1 or bool(errors))
+
     worker = threading.Thread(target=work)
     worker.start()
     for _ in range(3):
-        time.sleep(0.3)
+        goes_on()
         running.stop()
         running.start()
-    time.sleep(0.2)
+    goes_on()
     stop.set()
     worker.join()
     assert errors == []

@@ -125,7 +125,7 @@ def test_index_survives_a_fork_amid_writes(filled: Path) -> None:
             index.catalog.delete("d2", None, ["d2"])
             child = multiprocessing.get_context("fork").Process(target=read_in_child, args=(index,))
             child.start()
-            child.join(60)
+            child.join(300)
             assert child.exitcode == 0
             assert names(index) == ["d1", "d2"]
     finally:
@@ -145,7 +145,7 @@ def test_processes_may_make_the_same_file_at_once(path: Path) -> None:
     command = [sys.executable, "-c", MAKE, str(path)]
     racing = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(6)]
     for process in racing:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         assert (process.returncode, out.strip()) == (0, "0"), err
 
 
@@ -245,7 +245,7 @@ def as_nobody(act: Callable[[Path], Any], path: Path) -> Any:
     child = multiprocessing.get_context("fork").Process(target=run)
     child.start()
     try:
-        assert receiver.poll(60)
+        assert receiver.poll(300)
         return receiver.recv()
     finally:
         child.join()

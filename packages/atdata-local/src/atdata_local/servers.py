@@ -22,7 +22,7 @@ from .s3.access import S3Access
 LOOPBACK: Final = "127.0.0.1"
 # SeaweedFS also listens on each of its ports + 10,000
 _OFFSET: Final = 10_000
-_READY_SECONDS: Final = 60.0
+_READY_SECONDS: Final = 120.0
 
 
 class ServerFailed(AtdataError, RuntimeError):
