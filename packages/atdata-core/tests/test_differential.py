@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import atdata
-from atdata import Dataset, DictSample, epoch
+from atdata import Dataset, DictSample, reading
 from atdata.errors import AtdataError, FieldMismatch, MalformedSample, RaggedBatch, SampleDecodeError, ShardCorrupted
 from atdata.shard import blocks, columns, gather, mapped, scan
 from atdata.shard.sidecar import sidecar_bytes, sidecar_name
@@ -949,8 +949,8 @@ SWITCHES = {
     (scan, "_HOP"): (16_384, 1, 600),
     (columns, "_LONG_ROW"): (16_384, 1, 64),
     (columns, "_SHORT_TEXT"): (48, 4, 300),
-    (epoch, "_GATHER_ROWS"): (1024, 1, 5),
-    (epoch, "_GATHER_BYTES"): (2 << 20, 1, 3000),
+    (reading, "_GATHER_ROWS"): (1024, 1, 5),
+    (reading, "_GATHER_BYTES"): (2 << 20, 1, 3000),
     (atdata.decode, "_STEP_ROWS"): (512, 1, 3),
 }
 

@@ -97,10 +97,10 @@ class DatasetPublisher:
             raise InvalidRecord(
                 "a dataset needs the schema of its samples: give schema_uri, or auto_publish_schema=True"
             )
-        if dataset._lens is not None:
+        if dataset._changes is not None:
             raise InvalidRecord(
-                f"the shards of this dataset hold other samples than the {dataset.sample_type.__name__} that it is "
-                "seen as; publish the dataset before as_type(), and the lens"
+                f"the shards of this dataset hold other samples: it is {dataset._changes}. Publish the dataset below "
+                "it, and the lens"
             )
         storage, size = external_storage(urls_of(dataset), facts_of(dataset))
         given = {"description": description, "tags": tags, "license": license, "metadata": metadata}

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from .sample import DictSample as DictSample
     from .sample import PackableSample as PackableSample
     from .sample import packable as packable
+    from .select import concat as concat
+    from .select import interleave as interleave
+    from .skipping import SampleSkipped as SampleSkipped
+    from .skipping import Skip as Skip
     from .sources.url import URLSource as URLSource
     from .splits import DatasetDict as DatasetDict
     from .statistics import stats as stats
@@ -65,10 +69,14 @@ _HOME = {
     "Packable": "protocols",
     "PackableSample": "sample",
     "SampleBatch": "batch",
+    "SampleSkipped": "skipping",
     "SampleStream": "stream",
     "ShardWriter": "write",
+    "Skip": "skipping",
     "URLSource": "sources.url",
     "compare": "comparison",
+    "concat": "select",
+    "interleave": "select",
     "inspect": "inspection",
     "load_dataset": "load",
     "packable": "sample",
@@ -107,10 +115,14 @@ __all__ = [
     "Packable",
     "PackableSample",
     "SampleBatch",
+    "SampleSkipped",
     "SampleStream",
     "ShardWriter",
+    "Skip",
     "URLSource",
     "compare",
+    "concat",
+    "interleave",
     "inspect",
     "lens",
     "load_dataset",

@@ -61,10 +61,20 @@ class SampleBatch(Generic[ST]):
         batch._samples = None
         batch._pieces = pieces
         batch._view = view
-        batch._sample_type = view.sample_type
+        batch._sample_type = None if view.sample_type is object else view.sample_type
+        return batch
+
+    @classmethod
+    def from_samples(cls, view: View, samples: Values) -> SampleBatch[Any]:
+        """A batch of samples that are made already."""
+        batch: SampleBatch[Any] = SampleBatch(samples)
+        batch._sample_type = None if view.sample_type is object else view.sample_type
         return batch
 
     def __getstate__(self) -> dict[str, Any]:
+        if self._pieces and self._view is not None and self._view.then:
+            # what is done with samples is done before they travel, where it may take its time
+            return {**self.__dict__, "_samples": self.samples, "_pieces": (), "_view": None}
         # a batch that travels takes its own samples along, not the whole blocks that they lie in
         own = [
             Gathered(
@@ -80,7 +90,7 @@ class SampleBatch(Generic[ST]):
     def sample_type(self) -> type[ST]:
         """The type of the samples."""
         if self._sample_type is None:
-            first = type(self._samples[0]) if self._samples else DictSample
+            first = type(self.samples[0]) if len(self) else DictSample
             self._sample_type = type_argument(self) or first
         return cast("type[ST]", self._sample_type)
 
@@ -171,6 +181,13 @@ class SampleBatch(Generic[ST]):
         fields = ", ".join(self._fields())
         return f"SampleBatch[{self._owner}]({len(self)} samples{': ' if fields else ''}{fields})"
 
+    def stored_fields(self) -> Iterator[str]:
+        """Names of the fields that are decoded by column; where there are none, all samples are made."""
+        if self._stored is not None and self._stored.plan is not None:
+            yield from self._stored.plan.by_name
+        else:
+            _ = self.samples
+
     # ------------------------------------------------------------------------------------ inside
 
     @property
@@ -188,7 +205,7 @@ class SampleBatch(Generic[ST]):
     @property
     def _stored(self) -> View | None:
         """How fields are read from what is stored; None where the samples themselves must be asked."""
-        return self._view if self._samples is None and self._view is not None and self._view.then is None else None
+        return self._view if self._samples is None and self._view is not None and not self._view.then else None
 
     def _stored_field(self, name: str) -> tuple[Plan, Field] | None:
         plan = self._stored.plan if self._stored is not None else None

@@ -7,24 +7,27 @@ import os
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, overload
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeAlias, Unpack, overload
 
 from .batch import SampleBatch, type_argument
 from .decode import Piece, View, samples
 from .dtypes import DtypePolicy, check_policy
-from .epoch import Epoch, Shuffle
+from .epoch import UNKNOWN, Epoch, Pass, Sharing, shared
 from .errors import AtdataError, MalformedSample, SampleDecodeError, SampleTypeError
 from .lens import Lens, LensNetwork
 from .protocols import DataSource
 from .sample import DictSample, PackableSample, plan_of
+from .select import Selectable
 from .shard.blocks import gather_records
 from .shard.manifest import ShardFacts, facts_of
 from .shard.payload import unpack_map
 from .shard.reader import Record
 from .sources import check_source, public, shard_ids
 from .sources.url import URLSource, parts_of, path_of
+from .table import JoinedSource, Joint, Leaf, Table, Tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +56,7 @@ class _ShardListSource(Protocol):
 Source: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | DataSource | _ShardListSource"
 
 
-class Dataset(Generic[ST]):
+class Dataset(Selectable[ST]):
     """Samples of one type in one or more shards. Nothing is read before it is asked for.
 
     ``Dataset[T](source)`` reads samples as ``T``; without ``[T]`` they are ``DictSample``.
@@ -93,10 +96,9 @@ class Dataset(Generic[ST]):
         self._source: Any = given if is_source or not isinstance(given, Iterable | os.PathLike) else URLSource(given)
         check_source(self._source)
         self._metadata_url = metadata_url
-        self._stored_type: type[Any] | None = None
-        self._lens: Lens[Any, Any] | None = None
         self._dtypes: DtypePolicy = dtypes
         self._known: Mapping[str, ShardFacts] = {}
+        self._joint: Joint | None = None  # of datasets that were joined
 
     @classmethod
     def of(cls, sample_type: type[RT], source: Source, known: Mapping[str, ShardFacts] | None = None) -> Dataset[RT]:
@@ -108,20 +110,24 @@ class Dataset(Generic[ST]):
             known: facts about shards on other machines, by identifier.
         """
         dataset: Dataset[RT] = Dataset(source)
-        dataset._stored_type = sample_type
+        dataset._view = View(sample_type)
         dataset._known = known or {}
+        return dataset
+
+    @classmethod
+    def _of_tree(cls, tree: Joint) -> Dataset[Any]:
+        dataset: Dataset[Any] = Dataset(JoinedSource(tree))
+        dataset._joint = tree
         return dataset
 
     @property
     def sample_type(self) -> type[ST]:
         """The type of the samples."""
-        return typing.cast("type[ST]", self._view.sample_type)
+        return typing.cast("type[ST]", next(self._tree.leaves()).view.sample_type)
 
     @cached_property
     def _view(self) -> View:
-        if self._stored_type is None:
-            self._stored_type = type_argument(self) or DictSample
-        return View(self._stored_type, self._lens, self._dtypes)
+        return View(type_argument(self) or DictSample, None, self._dtypes)
 
     @property
     def batch_type(self) -> type[SampleBatch[ST]]:
@@ -182,27 +188,47 @@ class Dataset(Generic[ST]):
         lens: Lens[Any, Any] = other if isinstance(other, Lens) else LensNetwork().transform(here, other)
         if not issubclass(here, lens.source_type):
             raise SampleTypeError(f"{lens!r} looks at {lens.source_type.__name__}; this dataset has {here.__name__}")
-        seen = typing.cast("Dataset[RT]", copy(self))
-        vars(seen).pop("_view", None)  # which is of this dataset's lens
-        seen._stored_type = self._view.stored
-        seen._lens = lens if self._lens is None else self._lens | lens
+        return typing.cast("Dataset[RT]", self._with_views(lambda view: view.seen(lens)))
+
+    def _with_views(self, changed: Callable[[View], View]) -> Any:
+        seen = copy(self)
+        if self._joint is None:
+            seen._view = changed(self._view)
+        else:
+            seen._joint = self._joint.seen(changed)
         return seen
 
+    @property
+    def _tree(self) -> Tree:
+        if self._joint is not None:
+            return replace(self._joint, picks=self._picks)
+        return Leaf(self._source, self._view, self._known, self._picks)
+
     @overload
-    def ordered(self, batch_size: None = None, *, drop_last: bool = False) -> SampleStream[ST]: ...
+    def ordered(
+        self, batch_size: None = None, *, drop_last: bool = False, **sharing: Unpack[Sharing]
+    ) -> SampleStream[ST]: ...
     @overload
-    def ordered(self, batch_size: int, *, drop_last: bool = False) -> SampleStream[SampleBatch[ST]]: ...
-    def ordered(self, batch_size: int | None = None, *, drop_last: bool = False) -> SampleStream[Any]:
+    def ordered(
+        self, batch_size: int, *, drop_last: bool = False, **sharing: Unpack[Sharing]
+    ) -> SampleStream[SampleBatch[ST]]: ...
+    def ordered(
+        self, batch_size: int | None = None, *, drop_last: bool = False, **sharing: Unpack[Sharing]
+    ) -> SampleStream[Any]:
         """The samples in the order of shards and of members in them.
 
         Args:
             batch_size: samples per batch; None yields single samples.
             drop_last: leave out the last batch if it is short.
+            sharing: with ``rank`` and ``world_size``, which of several processes this is; by default torch.distributed
+                or the environment (``RANK``, ``WORLD_SIZE``) says. ``policy``: what happens where samples do not come
+                out even, ``"uneven"``, ``"drop_last"`` or ``"pad"``. ``on_error``: ``"raise"``, or ``"skip"`` to leave
+                out samples that cannot be read, at most as many as ``atdata.Skip`` says. See ``docs/training.md``.
 
         Returns:
             A ``webdataset.DataPipeline`` of samples, or of ``SampleBatch`` with a batch size.
         """
-        return self._stream(None, batch_size, drop_last)
+        return self._stream(None, None, 0, batch_size, drop_last, sharing)
 
     @overload
     def shuffled(
@@ -215,6 +241,7 @@ class Dataset(Generic[ST]):
         epoch: int = 0,
         initial: int | None = None,
         drop_last: bool = False,
+        **sharing: Unpack[Sharing],
     ) -> SampleStream[ST]: ...
     @overload
     def shuffled(
@@ -227,6 +254,7 @@ class Dataset(Generic[ST]):
         epoch: int = 0,
         initial: int | None = None,
         drop_last: bool = False,
+        **sharing: Unpack[Sharing],
     ) -> SampleStream[SampleBatch[ST]]: ...
     @overload
     def shuffled(
@@ -239,6 +267,7 @@ class Dataset(Generic[ST]):
         epoch: int = 0,
         initial: int | None = None,
         drop_last: bool = False,
+        **sharing: Unpack[Sharing],
     ) -> SampleStream[SampleBatch[ST]]: ...
     def shuffled(
         self,
@@ -250,40 +279,54 @@ class Dataset(Generic[ST]):
         epoch: int = 0,
         initial: int | None = None,
         drop_last: bool = False,
+        **sharing: Unpack[Sharing],
     ) -> SampleStream[Any]:
-        """The samples in random order: shards are mixed, then samples within a buffer.
+        """The samples in random order: shards are mixed, then samples within windows of the mixed shards.
 
         Args:
             buffer_shards: how many shards are mixed at a time.
-            buffer_samples: how many samples are mixed at a time; more mixes better and takes more memory.
+            buffer_samples: how many samples are mixed at a time; more mixes better. Of local shards none are held for
+                that: the size of the dataset costs nothing and makes one permutation of all samples.
             batch_size: samples per batch; None yields single samples.
             seed: with ``epoch`` decides the order, the same on every machine; None gives each pass another.
-            epoch: number of the pass; change it to reshuffle under the same seed.
+            epoch: number of the pass; change it, or call ``set_epoch``, to reshuffle under the same seed.
             initial: how many samples must be at hand before the first comes out; by default the whole buffer. Less
                 starts sooner and mixes the first samples worse.
             drop_last: leave out the last batch if it is short.
+            sharing: as for ``ordered``.
 
         Returns:
             A ``webdataset.DataPipeline`` of samples, or of ``SampleBatch`` with a batch size.
         """
         initial = buffer_samples if initial is None else initial
-        for name, value in (("buffer_shards", buffer_shards), ("buffer_samples", buffer_samples), ("initial", initial)):
+        mixing = (("buffer_shards", buffer_shards), ("buffer_samples", buffer_samples), ("initial", initial))
+        for name, value in mixing:
             _check_count(name, value)
-        operator.index(epoch if seed is None else seed + epoch)
-        return self._stream(Shuffle(buffer_shards, buffer_samples, initial, seed, epoch), batch_size, drop_last)
+        shards, number, first = (operator.index(value) for _, value in mixing)
+        seed = None if seed is None else operator.index(seed)
+        return self._stream((shards, number, first), seed, operator.index(epoch), batch_size, drop_last, sharing)
 
-    def _stream(self, shuffle: Shuffle | None, batch_size: int | None, drop_last: bool) -> SampleStream[Any]:
-        from .stream import SampleStream  # webdataset imports torch where that is installed
+    def _stream(
+        self,
+        mixing: tuple[int, int, int] | None,
+        seed: int | None,
+        epoch: int,
+        batch_size: int | None,
+        drop_last: bool,
+        sharing: Sharing,
+    ) -> SampleStream[Any]:
+        from .stream import Passes, SampleStream  # webdataset imports torch where that is installed
 
         if batch_size is not None:
             _check_count("batch_size", batch_size)
+            batch_size = operator.index(batch_size)
         if drop_last and batch_size is None:
             raise ValueError("drop_last needs a batch_size")
-        return SampleStream(Epoch(self._source, self._view, shuffle, batch_size, drop_last))
+        return SampleStream(Passes(Epoch(self._tree, mixing, seed, batch_size, drop_last, **shared(sharing)), epoch))
 
     def __iter__(self) -> Iterator[ST]:
         """The samples in order."""
-        return Epoch(self._source, self._view)()
+        return iter(Pass(Epoch(self._tree), 0))
 
     def head(self, n: int = 5) -> list[ST]:
         """The first ``n`` samples, or all if there are fewer."""
@@ -358,30 +401,33 @@ class Dataset(Generic[ST]):
 
     @property
     def num_samples(self) -> int | None:
-        """How many samples there are; None where no manifest knows all shards, or a shard has changed since.
+        """How many samples there are, as far as that is known without reading a shard; None where it is not.
 
         Raises:
             ManifestError: a manifest is damaged.
         """
         facts = self._facts()
-        return None if facts is None else sum(entry.samples for entry in facts)
+        if facts is None or self._filters:
+            return None
+        plain = isinstance(self._tree, Leaf) and not self._picks
+        return sum(entry.samples for entry in facts) if plain else len(self)
 
     def __len__(self) -> int:
-        """How many samples there are.
+        """How many samples there are. Local shards that no manifest knows are scanned for that, once: sidecars keep it.
 
         Raises:
-            TypeError: no manifest knows; without one, only reading all shards would tell.
+            TypeError: it is not known: shards on other machines without a manifest, or a filter.
         """
+        if self._filters:
+            raise TypeError("how many samples a filter leaves is not known; sum(1 for _ in dataset) counts them")
         try:
-            samples = self.num_samples
+            table = Table.of(self._tree, scan=True)
         except (OSError, AtdataError) as error:
             # list() asks for a length, too, and takes no other error for an answer
             raise TypeError(f"the number of samples is not known: {error}") from error
-        if samples is None:
-            raise TypeError(
-                "the number of samples is not known without a manifest; sum(1 for _ in dataset) counts them"
-            )
-        return samples
+        if table is None:
+            raise TypeError(f"{UNKNOWN}; sum(1 for _ in dataset) counts them")
+        return len(table.rows)
 
     def __bool__(self) -> bool:
         """True: whether a dataset is empty is no question of its having a length."""
@@ -390,13 +436,23 @@ class Dataset(Generic[ST]):
     def _facts(self) -> list[ShardFacts] | None:
         """What manifests know of all shards, or None if one is unknown or has changed since."""
         facts = []
-        for shard in self.list_shards():
-            path = path_of(self._source, shard)
-            entry = facts_of(path) if path is not None else self._known.get(shard)
-            if entry is None:
-                return None
-            facts.append(entry)
+        for leaf in self._tree.leaves():
+            for shard in shard_ids(leaf.source):
+                path = path_of(leaf.source, shard)
+                entry = facts_of(path) if path is not None else leaf.known.get(shard)
+                if entry is None:
+                    return None
+                facts.append(entry)
         return facts
+
+    @property
+    def _changes(self) -> str | None:
+        """How it differs from what its shards hold; None if it does not, but for fields that a lens leaves out."""
+        if self._joint is not None or self._picks:
+            return "a selection of samples"
+        if self._view.steps:
+            return "made by map() or filter()"
+        return None if self._view.lens is None else f"a view through {self._view.lens!r}"
 
     def __repr__(self) -> str:
         shards = len(self.list_shards())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, repeat
+from operator import length_hint
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,21 @@ class Piece(NamedTuple):
     high: int
 
 
+class Step(NamedTuple):
+    """Something that is done with each sample.
+
+    Attributes:
+        function: makes another sample of it, or tells whether it stays.
+        makes: the type of the other sample, ``object`` if unknown; None for a function that tells whether it stays.
+    """
+
+    function: Callable[[Any], Any]
+    makes: type[Any] | None
+
+    def __call__(self, samples: Iterable[Any]) -> Iterator[Any]:
+        return filter(self.function, samples) if self.makes is None else map(self.function, samples)
+
+
 @dataclass(frozen=True)
 class View:
     """What stored samples are read as.
@@ -48,19 +64,33 @@ class View:
         stored: the type that their shards were written with, or ``DictSample``.
         lens: what they are seen through; None shows them as they are.
         dtypes: which arrays are converted to their declared dtype.
+        steps: what is done with the samples behind that, in order.
     """
 
     stored: type[Any]
     lens: Lens[Any, Any] | None = None
     dtypes: DtypePolicy = "same-kind"
+    steps: tuple[Step, ...] = ()
 
     @property
     def sample_type(self) -> type[Any]:
-        """The type of what comes out."""
-        return self.stored if self.lens is None else self.lens.view_type
+        """The type of what comes out; ``object`` where only the samples themselves tell."""
+        types = [step.makes for step in self.steps if step.makes is not None]
+        return types[-1] if types else self.stored if self.lens is None else self.lens.view_type
+
+    @property
+    def filters(self) -> bool:
+        """Whether it leaves out samples."""
+        return any(step.makes is None for step in self.steps)
+
+    def seen(self, lens: Lens[Any, Any]) -> View:
+        """The same, seen through one more lens."""
+        if self.steps:
+            return replace(self, steps=(*self.steps, Step(lens.get, lens.view_type)))
+        return replace(self, lens=lens if self.lens is None else self.lens | lens)
 
     @cached_property
-    def _steps(self) -> tuple[type[Any], Plan | None, tuple[Lens[Any, Any], ...]]:
+    def _reading(self) -> tuple[type[Any], Plan | None, tuple[Lens[Any, Any], ...]]:
         made, plan = self.stored, plan_of(self.stored) if issubclass(self.stored, PackableSample) else None
         parts = self.lens.parts if self.lens is not None else ()
         # lenses that only pick fields need not be applied: what they leave out is not read at all
@@ -75,18 +105,21 @@ class View:
     @property
     def made(self) -> type[Any]:
         """The type of the samples that are made of stored fields."""
-        return self._steps[0]
+        return self._reading[0]
 
     @property
     def plan(self) -> Plan | None:
         """How they are made; None where their type alone knows."""
-        return self._steps[1]
+        return self._reading[1]
 
     @cached_property
-    def then(self) -> Callable[[Any], Any] | None:
-        """What is applied to each of them; None for nothing."""
-        parts = self._steps[2]
-        return chained(parts, self.made, self.sample_type).get if parts else None
+    def then(self) -> tuple[Step, ...]:
+        """What is applied to each of them."""
+        parts, lens = self._reading[2], self.lens
+        seen = (
+            () if lens is None or not parts else (Step(chained(parts, self.made, lens.view_type).get, lens.view_type),)
+        )
+        return (*seen, *self.steps)
 
     def from_payload(self, payload: bytes) -> Any:
         """A sample that is made of stored fields.
@@ -100,7 +133,7 @@ class View:
         return self.made(**self.plan.unpack(unpack_map(payload)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return View, (self.stored, self.lens, self.dtypes)
+        return View, (self.stored, self.lens, self.dtypes, self.steps)
 
 
 def located(chunk: Chunk, row: int, error: AtdataError) -> AtdataError:
@@ -205,11 +238,14 @@ def samples(view: View, pieces: Iterable[Piece]) -> Iterator[Any]:
     Raises:
         FieldMismatch, SampleDecodeError: a sample cannot be read; says where it is. Those before it come out first.
     """
-    made = chain.from_iterable(_groups(view, pieces))
-    return made if view.then is None else map(view.then, made)
+    made: Iterator[Any] = chain.from_iterable(groups(view, pieces))
+    for step in view.then:
+        made = step(made)
+    return made
 
 
-def _groups(view: View, pieces: Iterable[Piece]) -> Iterator[Iterable[Any]]:
+def groups(view: View, pieces: Iterable[Piece]) -> Iterator[Iterable[Any]]:
+    """The samples as they are made of stored fields, some at a time; raises like ``samples``."""
     plan = view.plan
     for chunk, low, high in pieces:
         if plan is None or not plan.plain or not chunk.walked:
@@ -240,11 +276,34 @@ def _build(sample_type: type[Any], plan: Plan, columns: list[list[Any]], count: 
     return made
 
 
-def _one_after_another(view: View, piece: Piece) -> Iterator[Any]:
-    for row in range(piece.low, piece.high):
+def _one_after_another(view: View, piece: Piece) -> OneByOne:
+    def make(row: int) -> Any:
         try:
-            sample = view.from_payload(bytes(piece.chunk.payload(row)))
+            return view.from_payload(bytes(piece.chunk.payload(row)))
         except AtdataError as error:
             located(piece.chunk, row, error)
             raise
-        yield sample
+
+    return OneByOne(make, range(piece.low, piece.high))
+
+
+class OneByOne:
+    """Things that are made when they are asked for, as an iterator that knows how many are left.
+
+    Args:
+        make: makes one, of its number.
+        rows: the numbers.
+    """
+
+    def __init__(self, make: Callable[[int], Any], rows: range) -> None:
+        self._make = make
+        self._rows = iter(rows)
+
+    def __iter__(self) -> OneByOne:
+        return self
+
+    def __next__(self) -> Any:
+        return self._make(next(self._rows))
+
+    def __length_hint__(self) -> int:
+        return length_hint(self._rows)

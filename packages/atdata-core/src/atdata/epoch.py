@@ -1,218 +1,296 @@
-"""One pass over a dataset: which shards, in which order, shuffled and batched how."""
+"""One pass over a dataset: which samples, in which order, from which place on, and for whom."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice, repeat
-from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from functools import cached_property
+from typing import Any, TypedDict
 
-import numpy as np
+from . import world
+from .decode import View
+from .errors import AtdataError, StateMismatch
+from .feed import Deal, Feed, Group, Progress, planned
+from .order import Shuffle
+from .plan import Lanes, Plan, Policy, check_share
+from .reading import gathered, kept, read_in_order, windowed
+from .sequence import FromFiles, FromStreams, Order
+from .skipping import Faults, OnError, Skip, budget
+from .sources import shard_ids
+from .state import State
+from .table import Leaf, Table, Tree
 
-from .batch import SampleBatch
-from .decode import Piece, View, samples
-from .errors import AtdataError
-from .shard.blocks import BlockReader, Chunk, gather_records
-from .shard.gather import Place, gather_places, large_samples
-from .shard.mapped import MappedShard
-from .shard.reader import Record
-from .sources import open_shards, shard_ids
-from .sources.url import path_of
-
-# What is brought together at a time at most, except that it is a whole number of batches
-_GATHER_ROWS, _GATHER_BYTES = 1024, 2 << 20
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Shuffle:
-    """How a pass is shuffled.
-
-    Attributes:
-        shards: how many shards are mixed at a time.
-        samples: how many samples are mixed at a time.
-        initial: how many samples must be at hand before the first comes out.
-        seed: what decides the order together with ``epoch``; None for another order in each pass.
-        epoch: number of the pass.
-    """
-
-    shards: int
-    samples: int
-    initial: int
-    seed: int | None
-    epoch: int
+UNKNOWN = (
+    "the number of samples is not known: the shards are not on this machine, and no manifest tells. Load them with "
+    "atdata.load_dataset from a place that has the manifest.json which was written with them"
+)
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """A pass that can be made any number of times: call it for an iterator.
+    """What the passes of a stream have in common.
 
     Attributes:
-        source: the data source.
-        view: what the samples are read as.
-        shuffle: how to shuffle; None keeps the order of shards and samples.
+        tree: the samples.
+        mixing: how many shards, samples, and samples at first are mixed; None keeps their order.
+        seed: what decides the order; None for another order in each pass.
         batch_size: samples per batch; None yields single samples.
         drop_last: whether to leave out a last batch that is short.
+        rank: which of several processes this is; None to find out.
+        world_size: how many there are; None to find out.
+        policy: how samples are shared among ranks; see ``Plan``.
+        skip: how many samples that cannot be read may be left out; None for none.
     """
 
-    source: Any
-    view: View
-    shuffle: Shuffle | None = None
+    tree: Tree
+    mixing: tuple[int, int, int] | None = None
+    seed: int | None = None
     batch_size: int | None = None
     drop_last: bool = False
+    rank: int | None = None
+    world_size: int | None = None
+    policy: Policy = "uneven"
+    skip: Skip | None = None
 
-    def __call__(self) -> Iterator[Any]:
-        pieces = (Piece(chunk, 0, len(chunk)) for chunk in self._chunks())
-        if self.batch_size is None:
-            return samples(self.view, pieces)
-        return self._batches(pieces, self.batch_size)
+    @cached_property
+    def views(self) -> list[View]:
+        """What samples are read as; several where datasets were joined."""
+        return [*dict.fromkeys(leaf.view for leaf in self.tree.leaves())]
 
-    def _chunks(self) -> Iterator[Chunk]:
-        shards = own_share(shard_ids(self.source))
-        if self.shuffle is None:
-            return _read_in_order(self.source, shards)
-        how = self.shuffle
-        picks = Picks(how.seed, how.epoch)
-        order = mixed(shards, how.shards, how.shards, picks)
-        places = mixed(_places(self.source, order), how.samples, how.initial, picks)
-        return _gathered(places, self.batch_size or 1)
-
-    def _batches(self, pieces: Iterator[Piece], size: int) -> Iterator[SampleBatch[Any]]:
-        batch: list[Piece] = []
-        missing = size
-        for chunk, low, end in pieces:
-            while low < end:
-                high = min(end, low + missing)
-                batch.append(Piece(chunk, low, high))
-                missing -= high - low
-                low = high
-                if not missing:
-                    yield SampleBatch.from_pieces(self.view, batch)
-                    batch, missing = [], size
-        if batch and not self.drop_last:
-            yield SampleBatch.from_pieces(self.view, batch)
+    @cached_property
+    def filters(self) -> bool:
+        """Whether only reading tells how many samples there are."""
+        return any(view.filters for view in self.views)
 
 
-def _read_in_order(source: Any, shards: Iterable[str]) -> Iterator[Chunk]:
-    reader = BlockReader()
-    for shard, stream in open_shards(source, shards):
-        with contextlib.closing(stream):
-            path = path_of(source, shard, stream)
-            if path is None:
-                yield from reader.chunks(stream, shard)
-            elif large_samples(stream.fileno()) and (mapped := _mapped(path, shard)) is not None:
-                mapped.release()  # large samples are read, not looked at
-                yield from _gathered(_rows(mapped), 1)
-            else:
-                # large reads through a buffer cost a copy
-                yield from reader.chunks(cast("IO[bytes]", cast("io.BufferedReader", stream).raw), shard)
+class Sharing(TypedDict, total=False):
+    """Who reads what, and what happens where it cannot be read; see ``Dataset.ordered``."""
+
+    rank: int | None
+    world_size: int | None
+    policy: Policy
+    on_error: OnError
 
 
-def _mapped(path: Path, shard: str) -> MappedShard | None:
-    """A shard that is open, mapped; None if its name is gone by now, as may happen in a cache."""
-    try:
-        return MappedShard(path, shard)
-    except FileNotFoundError:
-        return None
+def shared(given: Sharing) -> dict[str, Any]:
+    """What ``Epoch`` has of that.
+
+    Raises:
+        TypeError, ValueError: something that there is not.
+    """
+    unknown = given.keys() - Sharing.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"unexpected keyword argument {min(unknown)!r}; there are {', '.join(Sharing.__annotations__)}")
+    rank, world_size, policy = given.get("rank"), given.get("world_size"), given.get("policy", "uneven")
+    check_share(policy, rank, world_size)
+    skip = budget(given.get("on_error", "raise"))
+    return {"rank": rank, "world_size": world_size, "policy": policy, "skip": skip}
 
 
-def _rows(shard: MappedShard) -> Iterator[Place]:
-    yield from zip(repeat(shard), range(len(shard)))
-    if shard.fault is not None:
-        raise shard.fault
+class Pass:
+    """One pass, from its beginning or from where another one was.
 
+    Args:
+        epoch: what it is a pass over.
+        number: number of the epoch.
+        state: where to begin; None for the beginning.
 
-def _places(source: Any, shards: Iterable[str]) -> Iterator[Place | Record]:
-    """The samples of shards: where they are, on this machine; else what they are."""
-    reader = BlockReader()
-    for shard, stream in open_shards(source, shards):
-        with contextlib.closing(stream):
-            path = path_of(source, shard, stream)
-            mapped = None if path is None else _mapped(path, shard)
-            yield from _records(reader.chunks(stream, shard)) if mapped is None else _rows(mapped)
+    Attributes:
+        faults: the samples that were left out.
+        progress: how many samples of this process's part are done since it began.
+    """
 
+    def __init__(self, epoch: Epoch, number: int, state: State | None = None) -> None:
+        self.faults = Faults(epoch.skip)
+        self.progress = Progress()
+        self._epoch = epoch
+        self._number = number
+        self._state = state
+        self._worker = world.worker()
 
-def _records(chunks: Iterator[Chunk]) -> Iterator[Record]:
-    for chunk in chunks:
-        for row in range(len(chunk)):
-            yield Record(*chunk.where(row), bytes(chunk.payload(row)))
+    # ------------------------------------------------------------------------------------ what and for whom
 
+    @cached_property
+    def _place(self) -> tuple[int, int]:
+        return world.place(self._epoch.rank, self._epoch.world_size)
 
-def _gathered(places: Iterator[Place | Record], batch_size: int) -> Iterator[Chunk]:
-    """Bring samples together, a few batches at a time."""
-    size = batch_size  # at first, so that the first batch comes soon
-    fault: AtdataError | None = None
-    while fault is None:
-        group: list[Place | Record] = []
+    @property
+    def _part(self) -> tuple[int, int]:
+        """Which of how many workers."""
+        return (0, 1) if self._worker is None else (self._worker.number, self._worker.count)
+
+    @cached_property
+    def _shuffle(self) -> Shuffle | None:
+        epoch, state = self._epoch, self._state
+        if epoch.mixing is None:
+            return None
+        seed = state.shuffle[0] if state is not None and state.shuffle is not None else epoch.seed
+        if seed is None and self._place[1] > 1:
+            raise ValueError("all ranks must have one order: give shuffled() a seed, the same on each")
+        if seed is None:
+            seed = secrets.randbits(62) if self._worker is None else self._worker.seed
+        return Shuffle(*epoch.mixing, seed, self._number)
+
+    @cached_property
+    def _table(self) -> Table | None:
+        """The samples by their numbers, where those are needed or known without a scan."""
+        epoch, tree = self._epoch, self._epoch.tree
+        shared = self._place[1] > 1 or self._worker is not None
+        if shared or self._state is not None or epoch.skip is not None or not isinstance(tree, Leaf) or tree.picks:
+            return Table.of(tree, scan=True, faults=self.faults)
+        if epoch.mixing is None:
+            return None
         try:
-            group.extend(islice(places, size))
-        except AtdataError as error:
-            fault = error  # extend() has kept the samples before it
-        if not group:
-            break
-        chunk = _gather(group)
-        mean = max(1, len(chunk.data) // len(chunk))
-        yield chunk
-        size = batch_size * max(1, min(_GATHER_ROWS, _GATHER_BYTES // mean) // batch_size)
-    if fault is not None:
-        raise fault
+            table = Table.of(tree, scan=False)
+        except (OSError, AtdataError):
+            return None  # reading tells what is wrong
+        return table if table is not None and table.local else None
+
+    @cached_property
+    def _known(self) -> Table:
+        """The samples by their numbers.
+
+        Raises:
+            TypeError: these are not known.
+        """
+        table = self._table or Table.of(self._epoch.tree, scan=True, faults=self.faults)
+        if table is None:
+            raise TypeError(UNKNOWN)
+        return table
+
+    @cached_property
+    def _plan(self) -> Plan:
+        epoch, start = self._epoch, 0 if self._state is None else self._state.at
+        full = epoch.drop_last and not epoch.filters
+        return Plan(start, len(self._known.rows), self._place[1], epoch.batch_size or 1, epoch.policy, full)
+
+    def _lanes(self, workers: int) -> Lanes:
+        total = len(self._known.rows)
+        if self._state is not None:
+            return Lanes(total, *self._state.lanes)
+        # what lies elsewhere is read from front to back, by each process another stretch
+        return Lanes(total) if self._known.local else Lanes(total, self._place[1] * workers, self._plan.batch)
+
+    def steps(self) -> int:
+        """How many batches, or samples if there are none, this rank gets.
+
+        Raises:
+            TypeError: the number of samples is not known.
+        """
+        if self._epoch.filters:
+            raise TypeError("how many samples a filter leaves is not known; only reading them tells")
+        return self._plan.steps(self._place[0])
+
+    # ------------------------------------------------------------------------------------ positions
+
+    def state(self, steps: int | None = None, workers: int = 0) -> State:
+        """Where the pass is.
+
+        Args:
+            steps: where it is when this rank has had so many batches; None for where it is now.
+            workers: how many workers of a loader make those.
+
+        Raises:
+            TypeError: the number of samples is not known.
+        """
+        done, plan, shuffle = self.progress.done, self._plan, self._shuffle
+        order = None if shuffle is None else (shuffle.seed, shuffle.shards, shuffle.samples, shuffle.initial)
+        lanes = self._lanes(self._part[1] if steps is None else max(1, workers))
+        here = State(self._known.fingerprint, plan.stop, self._number, order, (lanes.count, lanes.unit), plan.start)
+        if steps is not None:
+            return here.moved(plan.done(steps))
+        if self._worker is None and plan.world_size == 1:
+            return here.moved(min(plan.stop, plan.start + self._before + done))
+        if self._worker is None and not self._epoch.filters:
+            return here.moved(plan.done(-(-done // plan.batch)))
+        share = (plan.world_size, plan.batch, self._part[1], self._part[0])
+        return here.within(share, self._place[0] if self._epoch.filters else None, self._before + done)
+
+    @property
+    def _before(self) -> int:
+        """How many samples of this process's part were done when it began."""
+        return 0 if self._state is None else self._state.done
+
+    def check(self) -> None:
+        """Refuse a state that does not belong here.
+
+        Raises:
+            StateMismatch: says what differs.
+        """
+        state, epoch = self._state, self._epoch
+        if state is None:
+            return
+        table = self._known
+        if (state.dataset, state.samples) != (table.fingerprint, len(table.rows)):
+            raise StateMismatch(
+                f"the state is of another dataset: {state.samples} samples, fingerprint {state.dataset}; this one has "
+                f"{len(table.rows)} and {table.fingerprint}. Names, order and sizes of the shards count, and which "
+                "samples were selected"
+            )
+        seed, mixing = (state.shuffle[0], state.shuffle[1:]) if state.shuffle is not None else (None, None)
+        if mixing != epoch.mixing or epoch.seed not in (None, seed):
+            raise StateMismatch(
+                f"the state is of another order: {_order(seed, mixing)}; this stream is "
+                f"{_order(epoch.seed, epoch.mixing)}"
+            )
+        if state.share is not None:
+            here = (self._place[1], epoch.batch_size or 1, self._part[1], self._part[0])
+            if state.share != here or state.rank not in (None, self._place[0]):
+                raise StateMismatch(
+                    "the state is that of worker {3} of {2}, of {0} ranks with batches of {1}. Where their numbers are "
+                    "others, give the state of the whole loader to the stream: ".format(*state.share)
+                    + "stream.load_state_dict(loader.state_dict()) before a loader is made of it"
+                )
+
+    # ------------------------------------------------------------------------------------ reading
+
+    def feed(self) -> Feed:
+        """The samples."""
+        epoch = self._epoch
+        return Feed(self._groups(), epoch.views, self.progress, self.faults, even=epoch.policy != "uneven")
+
+    def __iter__(self) -> Iterator[Any]:
+        epoch, feed = self._epoch, self.feed()
+        if epoch.batch_size is None:
+            return feed.singly()
+        return feed.batched(epoch.batch_size, full=epoch.drop_last)
+
+    def _groups(self) -> Iterator[Group]:
+        self.check()  # here, so that nothing is looked up before the first sample is asked for
+        yield from self._whole() if self._table is None else self._planned(self._table)
+
+    def _planned(self, table: Table) -> Iterator[Group]:
+        plan, (rank, _), (worker, workers) = self._plan, self._place, self._part
+        order = Order(table, self._shuffle, self._lanes(workers))
+        source = FromFiles(table) if table.local else FromStreams(order)
+        first, begun = divmod(self._before, plan.batch)
+        steps = range(plan.steps(rank))[worker + first * workers :: workers]
+        return planned(Deal(plan, rank, steps, begun), order, source, self._epoch.views, self.faults)
+
+    def _whole(self) -> Iterator[Group]:
+        """All samples of shards of which nothing is known; workers and ranks have shards of their own."""
+        epoch, how = self._epoch, self._shuffle
+        (rank, ranks), (worker, workers) = self._place, self._part
+        if ranks > 1 and epoch.policy != "uneven":
+            raise TypeError(f"policy={epoch.policy!r} shares by the number of samples, but {UNKNOWN}")
+        leaves = [*epoch.tree.leaves()]
+        if any(leaf.picks for leaf in leaves) or (how is not None and len(leaves) > 1):
+            raise TypeError(UNKNOWN)
+        for leaf in leaves:
+            shards = shard_ids(leaf.source)[rank * workers + worker :: ranks * workers]
+            if how is not None:
+                found = windowed(kept(leaf.source, how.mix(shards), self.faults), how)
+                chunks = gathered(found, epoch.batch_size or 1)
+            elif self.faults.allowed is not None:
+                chunks = gathered(kept(leaf.source, shards, self.faults), epoch.batch_size or 1)
+            else:
+                chunks = read_in_order(leaf.source, shards)
+            yield from (Group([(leaf.view, chunk)]) for chunk in chunks)
 
 
-def _gather(group: list[Place | Record]) -> Chunk:
-    records = [item for item in group if isinstance(item, Record)]
-    if not records:
-        return gather_places(cast("list[Place]", group))
-    if len(records) < len(group):  # a source of local and remote shards
-        records = [item if isinstance(item, Record) else item[0].record(item[1]) for item in group]
-    return gather_records(records)
-
-
-def own_share(shards: Sequence[str]) -> Sequence[str]:
-    """The shards that this process should read: all of them, or a DataLoader worker's part."""
-    loading = sys.modules.get("torch.utils.data")
-    worker = loading.get_worker_info() if loading is not None else None
-    return shards if worker is None else shards[worker.id :: worker.num_workers]
-
-
-class Picks:
-    """Random numbers that are the same on every machine and in every version, for a seed and an epoch."""
-
-    def __init__(self, seed: int | None, epoch: int) -> None:
-        # any integers will do; SeedSequence takes those from 0 on
-        entropy = None if seed is None else [2 * n if n >= 0 else -2 * n - 1 for n in (seed, epoch)]
-        self._bits = np.random.PCG64(np.random.SeedSequence(entropy))
-
-    def below(self, limit: int, count: int) -> list[int]:
-        """``count`` numbers from 0 to ``limit`` - 1."""
-        numbers: list[int] = (self._bits.random_raw(count) % np.uint64(limit)).tolist()
-        return numbers
-
-    def permutation(self, count: int) -> list[int]:
-        """The numbers from 0 to ``count`` - 1 in random order."""
-        order: list[int] = np.argsort(self._bits.random_raw(count), kind="stable").tolist()
-        return order
-
-
-def mixed(items: Iterable[T], size: int, initial: int, picks: Picks) -> Iterator[T]:
-    """Items in random order, mixing up to ``size`` at a time once ``initial`` are at hand."""
-    source = iter(items)
-    buffer = list(islice(source, min(initial, size)))
-    while len(buffer) < size:  # a buffer that starts small grows while items come out
-        more = list(islice(source, 2))
-        if not more:
-            break
-        buffer += more
-        pick = picks.below(len(buffer), 1)[0]
-        buffer[pick], buffer[-1] = buffer[-1], buffer[pick]
-        yield buffer.pop()
-    while more := list(islice(source, min(size, _GATHER_ROWS))):  # no more ahead than the buffer holds
-        for item, pick in zip(more, picks.below(len(buffer), len(more)), strict=True):
-            yield buffer[pick]
-            buffer[pick] = item
-    for pick in picks.permutation(len(buffer)):
-        yield buffer[pick]
+def _order(seed: int | None, mixing: tuple[int, ...] | None) -> str:
+    if mixing is None:
+        return "in order"
+    shards, number, initial = mixing
+    return f"shuffled with seed={seed}, buffer_shards={shards}, buffer_samples={number}, initial={initial}"

@@ -124,6 +124,10 @@ class RaggedBatch(AtdataError, ValueError):
     """The arrays of a batch cannot be stacked: their shapes differ, or some are None."""
 
 
+class StateMismatch(AtdataError, ValueError):
+    """A saved position belongs to another dataset, order or number of workers, or is none."""
+
+
 class UnsafeURL(AtdataError, ValueError):
     """A URL asks for something that it was not allowed to do."""
 
@@ -154,6 +158,10 @@ class BackendNotInstalled(AtdataError, ImportError):
 
 class EntryNotFound(AtdataError, KeyError):
     """An index has no dataset of that name or CID."""
+
+
+class SampleNotFound(AtdataError, KeyError):
+    """A dataset has no sample of that key."""
 
 
 class SchemaNotFound(AtdataError, KeyError):

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from .dataset import Dataset
-from .decode import Piece, samples
-from .epoch import Epoch
 from .errors import EmptyDataset, ShardCorrupted
 from .find import place_of
 from .keys import new_key
@@ -120,9 +118,9 @@ class Ready:
 
 def ready_shards(ds: Dataset[Any], limits: Limits) -> list[Ready] | None:
     """All shards of a dataset, if they can be copied as they are: seen as what they hold, known, and within limits."""
-    view = ds._view
-    if view.lens is not None:
+    if ds._changes is not None:
         return None
+    view = ds._view
     found = [known(ds.source, shard) for shard in ds.list_shards()]
     schema = next(iter(_schemas(view.stored)), None)
     ready = [shard for shard in found if shard is not None]
@@ -168,10 +166,7 @@ def check(name: str, size: int, sha256: str, expected: Digest | None) -> Digest:
 
 def keyed_samples(ds: Dataset[Any]) -> Iterator[Keyed]:
     """All samples of a dataset in order, each with its key."""
-    epoch = Epoch(ds.source, ds._view)
-    for chunk in epoch._chunks():
-        for row, sample in enumerate(samples(epoch.view, [Piece(chunk, 0, len(chunk))])):
-            yield chunk.where(row).key, sample
+    return ds._keyed()
 
 
 def schemas_for(ds: Dataset[Any]) -> Mapping[str, dict[str, Any]]:

@@ -2,19 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any, Generic, TypeVar, cast
 
 from webdataset.pipeline import DataPipeline
 
+from . import world
+from .epoch import Epoch, Pass
+from .errors import AtdataError
+from .skipping import Skipped
+from .state import State
+
 T_co = TypeVar("T_co", covariant=True)
+
+
+class Passes:
+    """Where a stream begins: makes a pass whenever it is called."""
+
+    def __init__(self, epoch: Epoch, number: int) -> None:
+        self.epoch = epoch
+        self.number = number
+        self.resume: State | None = None
+        self.latest: Pass | None = None
+
+    def __call__(self) -> Iterator[Any]:
+        self.latest = Pass(self.epoch, self.number, self.resume)
+        self.resume = None  # the pass behind that one starts from the beginning
+        return iter(self.latest)
+
+    def now(self) -> Pass:
+        """The pass that is on its way, or else the next one."""
+        if self.resume is not None or self.latest is None:
+            return Pass(self.epoch, self.number, self.resume)
+        return self.latest
+
+    def __getstate__(self) -> dict[str, Any]:
+        epoch, here = self.epoch, world.group()
+        if epoch.rank is None and here is not None:  # what a worker process would not know any more
+            epoch = replace(epoch, rank=here[0], world_size=here[1])
+        return {**self.__dict__, "epoch": epoch, "latest": None}
 
 
 class SampleStream(DataPipeline, Generic[T_co]):  # type: ignore[misc]
     """A ``webdataset.DataPipeline`` whose element type is known.
 
     It can be iterated again and again, each time from the start; ``compose``, ``with_epoch``, ``wds.WebLoader`` and
-    torch's ``DataLoader`` work on it. In a DataLoader's workers each reads its own shards.
+    torch's ``DataLoader`` work on it. Ranks and a DataLoader's workers each read a part of their own, and all
+    together every sample once.
+
+    Its position can be saved and loaded at any time, by ``state_dict()`` and ``load_state_dict()``. Behind stages that
+    hold samples back, such as those of ``webdataset.shuffle``, it is that of what they have taken.
     """
 
     def __iter__(self) -> Iterator[T_co]:
@@ -24,4 +64,83 @@ class SampleStream(DataPipeline, Generic[T_co]):  # type: ignore[misc]
 
     def compose(self, *args: Any) -> SampleStream[Any]:
         """A stream with more stages behind this one's; a stage takes an iterator and returns one."""
-        return cast("SampleStream[Any]", super().compose(*args))
+        made = cast("SampleStream[Any]", super().compose(*args))
+        made.pipeline = [copy(made.pipeline[0]), *made.pipeline[1:]]  # positions of its own
+        return made
+
+    @property
+    def _passes(self) -> Passes:
+        return cast("Passes", self.pipeline[0])
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch; with the seed it decides the order."""
+        return self._passes.number
+
+    def set_epoch(self, epoch: int) -> SampleStream[T_co]:
+        """Go to another epoch: the next pass is another one. Returns the stream itself.
+
+        A position that was loaded stays if it is of that epoch.
+        """
+        passes = self._passes
+        if operator.index(epoch) != passes.number:
+            passes.number, passes.resume, passes.latest = operator.index(epoch), None, None
+        return self
+
+    def __len__(self) -> int:
+        """How many samples, or batches, a pass has on this rank.
+
+        Raises:
+            TypeError: the number of samples is not known, or there are stages behind ours.
+        """
+        if len(self.pipeline) > 1 or self.repetitions != 1:
+            raise TypeError("stages decide how many there are")
+        try:
+            return Pass(self._passes.epoch, self.epoch).steps()
+        except (OSError, AtdataError) as error:
+            # list() asks for a length, too, and takes no other error for an answer
+            raise TypeError(f"the number of samples is not known: {error}") from error
+
+    def __bool__(self) -> bool:
+        """True: whether a stream is empty is no question of its having a length."""
+        return True
+
+    @property
+    def skipped(self) -> Sequence[Skipped]:
+        """What the latest pass left out in this process, with ``on_error="skip"``."""
+        latest = self._passes.latest
+        return [] if latest is None else list(latest.faults.skipped)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the pass is, in a few numbers that JSON takes.
+
+        On any rank it is the place that all are at when they have made as many steps. In a DataLoader's worker it is
+        the worker's; ``state_after`` tells where the loader is.
+
+        Raises:
+            TypeError: the number of samples is not known.
+        """
+        return self._passes.now().state().to_dict()
+
+    def state_after(self, steps: int, num_workers: int = 0) -> dict[str, Any]:
+        """Where a pass is that a DataLoader makes, from its beginning or from the state that was loaded before.
+
+        Args:
+            steps: how many batches, or samples if the stream has none, came out of the loader in turns of its workers.
+            num_workers: how many workers it has.
+        """
+        return self._passes.now().state(operator.index(steps), num_workers).to_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue, with the next pass, from where another one was: the number of ranks, of workers and the batch
+        size may be others by now, and what is left of the epoch is shared anew.
+
+        Args:
+            state: what ``state_dict()`` gave, here or elsewhere, or a ``StatefulDataLoader``'s over such a stream.
+
+        Raises:
+            StateMismatch: it is of another dataset, order or seed, or none; a ``ValueError``.
+        """
+        loaded = State.of(state)
+        Pass(self._passes.epoch, loaded.epoch, loaded).check()
+        self._passes.number, self._passes.resume, self._passes.latest = loaded.epoch, loaded, None

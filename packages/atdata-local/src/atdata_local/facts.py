@@ -22,10 +22,11 @@ def data_urls(ds: Dataset[Any]) -> list[str]:
         UnsafeURL: a command, which nobody may be made to run, or a URL with a password in it.
         ValueError: no shards, or a file whose name would be read as a pattern.
     """
-    if ds._lens is not None and not all(map(_only_picks, ds._lens.parts)):
+    lens = None if ds._changes is None else ds._view.lens
+    if ds._changes is not None and (ds._view.steps or lens is None or not all(map(_only_picks, lens.parts))):
         raise ValueError(
-            f"the dataset is a view through {ds._lens!r}, and its shards hold other samples; index the dataset below "
-            "it, or write the view's samples with write_samples and index those"
+            f"the dataset is {ds._changes}, and its shards hold other samples; index the dataset below it, or write "
+            "these samples with write_samples and index those"
         )
     source = ds.source
     shards = ds.list_shards()

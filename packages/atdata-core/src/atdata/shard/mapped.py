@@ -113,6 +113,11 @@ class MappedShard:
     def __len__(self) -> int:
         return len(self.starts)
 
+    @property
+    def plain(self) -> bool:
+        """Whether a sidecar can hold these positions: whole names are in the headers before the samples."""
+        return self.fault is None and not self._names
+
     def _scan(self, data: Bytes) -> None:
         heads, starts, sizes = array("q"), array("q"), array("q")
         position, width = 0, _WINDOW

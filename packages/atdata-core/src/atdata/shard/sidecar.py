@@ -1,11 +1,12 @@
 """Sidecars: where each sample of a shard lies, in a small binary file beside it.
 
-Layout, little-endian: ``ATDINDEX``, u64 bytes of the shard, 32 bytes of its sha-256, u64 number of samples n,
-n x u64 offsets of the samples' bytes, n x u64 their sizes.
+Layout, little-endian: ``ATDINDEX``, u64 bytes of the shard, 32 bytes of its sha-256 or as many zeros, u64 number of
+samples n, n x u64 offsets of the samples' bytes, n x u64 their sizes.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 from collections.abc import Sequence
@@ -45,6 +46,25 @@ def sidecar_bytes(starts: Sequence[int], sizes: Sequence[int], shard_bytes: int,
     return head + np.array([starts, sizes], "<u8").tobytes()
 
 
+def sidecar_count(shard: Path) -> int | None:
+    """How many samples a shard has, as its sidecar says; None if there is none that fits it.
+
+    Raises:
+        OSError: there is no such shard.
+    """
+    status = shard.stat()
+    try:
+        with open(shard.with_name(sidecar_name(shard.name)), "rb") as file:
+            head, own = file.read(_HEAD.size), os.fstat(file.fileno())
+    except OSError:
+        return None
+    if len(head) < _HEAD.size:
+        return None
+    magic, stated_bytes, digest, count = _HEAD.unpack(head)
+    fits = magic == _MAGIC and stated_bytes == status.st_size and own.st_size == _HEAD.size + 16 * count
+    return int(count) if fits and not _outlived(digest, own, status) else None
+
+
 def read_sidecar(shard: Path, facts: ShardFacts | None = None) -> Sidecar | None:
     """The sidecar of a shard, or None if there is none that fits it.
 
@@ -62,7 +82,10 @@ def read_sidecar(shard: Path, facts: ShardFacts | None = None) -> Sidecar | None
         return None
     except OSError:
         data = b""  # not even a file
-    reason = _misfit(data, shard.stat().st_size, facts)
+    status = shard.stat()
+    reason = _misfit(data, status.st_size, facts)
+    if reason is None and _outlived(data[16:48], path.stat(), status):
+        reason = "the shard was changed after it was made"
     if reason is None:
         table = np.frombuffer(data, "<u8", offset=_HEAD.size).astype(np.int64).reshape(2, -1)
         starts, sizes = table
@@ -73,6 +96,11 @@ def read_sidecar(shard: Path, facts: ShardFacts | None = None) -> Sidecar | None
     return None
 
 
+def _outlived(digest: bytes, sidecar: os.stat_result, shard: os.stat_result) -> bool:
+    """Whether a shard may not be the one that was scanned: then only its age tells."""
+    return not any(digest) and sidecar.st_mtime_ns < shard.st_mtime_ns
+
+
 def _misfit(data: bytes, shard_bytes: int, facts: ShardFacts | None) -> str | None:
     if len(data) < _HEAD.size:
         return "it is truncated"
@@ -81,6 +109,7 @@ def _misfit(data: bytes, shard_bytes: int, facts: ShardFacts | None) -> str | No
         return "it is not an atdata sidecar, or is truncated"
     if stated_bytes != shard_bytes:
         return f"it is for a shard of {stated_bytes:,} bytes, this one has {shard_bytes:,}"
-    if facts is not None and (digest.hex() != facts.sha256 or count != facts.samples):
+    told = any(digest)  # a sidecar that was made by scanning does not know it
+    if facts is not None and ((told and digest.hex() != facts.sha256) or count != facts.samples):
         return "it is for a shard with another sha-256 or number of samples than the manifest's"
     return None

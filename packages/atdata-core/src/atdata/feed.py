@@ -1,0 +1,369 @@
+"""From the places of a pass to samples and batches."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from operator import length_hint
+from typing import Any, cast
+
+import numpy as np
+
+from .batch import SampleBatch
+from .decode import OneByOne, Piece, View, groups
+from .errors import AtdataError, RaggedBatch
+from .order import AHEAD, Numbers
+from .plan import Plan
+from .reading import Item, gather, group_size
+from .sequence import Lost, Order, Samples
+from .shard.blocks import Chunk, Where
+from .skipping import Faults
+
+_GONE = object()
+
+
+class Progress:
+    """How many samples have come out.
+
+    Nothing is counted for single samples: what is left of the list that they come from tells.
+    """
+
+    def __init__(self) -> None:
+        self._before = 0
+        self._size = 0
+        self._rest: Any = iter(())
+
+    @property
+    def done(self) -> int:
+        """How many there were, with those that were left out before the last one."""
+        return self._before + self._size - length_hint(self._rest)
+
+    def add(self, count: int) -> None:
+        """So many more came out at once."""
+        self._before += count
+
+    def each(self, lists: Iterable[Iterable[Any]]) -> Iterator[Iterator[Any]]:
+        """Lists, as iterators that are watched."""
+        for made in lists:
+            self._before += self._size
+            self._size = length_hint(made)
+            self._rest = iter(made)
+            yield self._rest
+
+
+@dataclass(frozen=True)
+class Group:
+    """Samples that were brought together.
+
+    Attributes:
+        parts: the samples of each view, in order.
+        which: for each sample the part that it is of; None where there is one part.
+        sizes: how many samples each batch has, of whole batches; None where they lie as they do.
+        holes: places among them, in order, of samples that cannot be read and are not in the parts.
+    """
+
+    parts: Sequence[tuple[View, Chunk]]
+    which: Sequence[int] | None = None
+    sizes: Sequence[int] | None = None
+    holes: Sequence[int] = field(default=())
+
+
+@dataclass(frozen=True)
+class Deal:
+    """What of a plan is for this process.
+
+    Attributes:
+        plan: the plan.
+        rank: whose batches.
+        steps: which of them.
+        begun: how many samples of the first are done.
+    """
+
+    plan: Plan
+    rank: int
+    steps: range
+    begun: int = 0
+
+    @property
+    def even(self) -> bool:
+        """Whether a sample that is left out is replaced, by the one before it, so that ranks stay in step."""
+        return self.plan.policy != "uneven"
+
+    def places(self) -> Iterator[tuple[Numbers, Numbers]]:
+        """Places of the epoch, many at a time, and how many each batch has. The first ones come alone, and soon."""
+        each = max(1, AHEAD // self.plan.batch)
+        for part in (self.steps[:1], *(self.steps[low : low + each] for low in range(1, len(self.steps), each))):
+            if part:
+                places, sizes = self.plan.places(self.rank, part)
+                if part[0] == self.steps[0]:
+                    places, sizes[0] = places[self.begun :], sizes[0] - self.begun
+                yield places, sizes
+
+
+def planned(deal: Deal, order: Order, source: Samples, views: Sequence[View], faults: Faults) -> Iterator[Group]:
+    """The samples of a process's part, some whole batches at a time."""
+    size = 1
+    salvage = _Salvage(deal.even, views, faults)
+    for places, sizes in deal.places():
+        rows = order(places)
+        which = order.table.views(rows, views) if len(views) > 1 else []
+        ends = np.cumsum(sizes).tolist()
+        first = low = 0
+        while first < len(ends):
+            last = min(first + size, len(ends))
+            high = ends[last - 1]
+            found = source.take(places[low:high], rows[low:high])
+            group = _grouped(found, which[low:high], sizes[first:last].tolist(), views)
+            if group is None:
+                yield from salvage.groups(found, which[low:high], sizes[first:last].tolist())
+            else:
+                salvage.last = (found[-1], which[high - 1] if which else 0)
+                faults.good()
+                size = group_size(group.parts[0][1], deal.plan.batch)
+                yield group
+                del group  # its memory may be used again
+            first, low = last, high
+
+
+def _grouped(
+    found: Sequence[Item | Lost], which: Sequence[int], sizes: Sequence[int], views: Sequence[View]
+) -> Group | None:
+    """Samples brought together; None if one of them cannot be read."""
+    if Lost in map(type, found):
+        return None
+    items = cast("Sequence[Item]", found)
+    try:
+        if not which:
+            return Group([(views[0], gather(items))], None, sizes)
+        present = sorted({*which})
+        parts = [(views[n], gather([item for item, of in zip(items, which, strict=True) if of == n])) for n in present]
+        return Group(parts, [present.index(n) for n in which], sizes)
+    except AtdataError:
+        return None
+
+
+class _Salvage:
+    """What can be read of samples of which some cannot."""
+
+    def __init__(self, even: bool, views: Sequence[View], faults: Faults) -> None:
+        self.last: tuple[Item, int] | None = None
+        self._even = even
+        self._views = views
+        self._faults = faults
+
+    def groups(self, found: Sequence[Item | Lost], which: Sequence[int], sizes: Sequence[int]) -> Iterator[Group]:
+        """The samples that can be read, batch by batch.
+
+        Raises:
+            Exception: why one cannot be read, behind the batches before it, if it may not be left out.
+        """
+        low = 0
+        for size in sizes:
+            kept: list[Item] = []
+            of: list[int] = []
+            holes = []
+            for place in range(low, low + size):
+                item = _tested(found[place])
+                if isinstance(item, Lost):
+                    self._faults.bad(item.error)
+                    if not self._even:
+                        holes.append(place - low)
+                        continue
+                    if self.last is None:
+                        raise item.error
+                else:
+                    self._faults.good()
+                    self.last = item, which[place] if which else 0
+                kept.append(self.last[0])
+                of.append(self.last[1])
+            group = _grouped(kept, of if which else [], [size], self._views)
+            if group is not None:
+                yield replace(group, holes=holes)
+            low += size
+
+
+def _tested(item: Item | Lost) -> Item | Lost:
+    if isinstance(item, Lost):
+        return item
+    try:
+        gather([item])
+    except AtdataError as error:
+        return Lost(error)
+    return item
+
+
+class Feed:
+    """What comes out of a pass.
+
+    Args:
+        found: the samples, as they are brought together.
+        views: what they are read as.
+        progress: told how many came out.
+        faults: told which were left out.
+        even: whether one that is left out is replaced, by the one before it.
+    """
+
+    def __init__(
+        self, found: Iterator[Group], views: Sequence[View], progress: Progress, faults: Faults, *, even: bool
+    ) -> None:
+        self._found = found
+        self._views = views
+        self._progress = progress
+        self._faults = faults
+        self._even = even
+        self._last: Any = _GONE
+
+    # --------------------------------------------------------------------------------------- single samples
+
+    def singly(self) -> Iterator[Any]:
+        """Samples one by one. No code of ours runs for each, unless there are faults or several views."""
+        if len(self._views) > 1 or self._faults.allowed is not None:
+            made = self._progress.each(map(self._finished, self._found))
+            return filter(_is_there, chain.from_iterable(made))
+        (view,) = self._views
+        pieces = (Piece(chunk, 0, len(chunk)) for group in self._found for _, chunk in group.parts)
+        found: Iterator[Any] = chain.from_iterable(self._progress.each(groups(view, pieces)))
+        for step in view.then:
+            found = step(found)
+        return found
+
+    def keyed(self) -> Iterator[tuple[str, Any]]:
+        """Samples with their keys."""
+        for group in self._found:
+            makers = [self._maker(view, chunk) for view, chunk in group.parts]
+            rows = [0] * len(makers)
+            for part in group.which or [0] * len(group.parts[0][1]):
+                sample = makers[part]()
+                if sample is not _GONE:
+                    yield str(group.parts[part][1].where(rows[part]).key), sample
+                rows[part] += 1
+
+    def keys(self) -> Iterator[str]:
+        """Keys of samples that are not made."""
+        for group in self._found:
+            rows = [0] * len(group.parts)
+            for part in group.which or [0] * len(group.parts[0][1]):
+                yield str(group.parts[part][1].where(rows[part]).key)
+                rows[part] += 1
+
+    def _finished(self, group: Group) -> OneByOne:
+        makers = [self._maker(view, chunk) for view, chunk in group.parts]
+        which = [*(group.which or [0] * len(group.parts[0][1]))]
+        for hole in group.holes:
+            which.insert(hole, -1)
+        return OneByOne(lambda place: _GONE if which[place] < 0 else makers[which[place]](), range(len(which)))
+
+    def _maker(self, view: View, chunk: Chunk) -> Callable[[], Any]:
+        """What gives the samples of a chunk one after another, finished."""
+        rows = iter(range(len(chunk)))
+        try:
+            stored: list[Any] | None = [*chain.from_iterable(groups(view, [Piece(chunk, 0, len(chunk))]))]
+        except AtdataError:
+            stored = None  # one by one, which finds the one that cannot be read
+
+        def make() -> Any:
+            row = next(rows)
+            try:
+                sample = view.from_payload(bytes(chunk.payload(row))) if stored is None else stored[row]
+                for step in view.then:
+                    if step.makes is None and not step.function(sample):
+                        return _GONE
+                    sample = sample if step.makes is None else step.function(sample)
+            except Exception as error:
+                return self._without(error, chunk.where(row))
+            self._faults.good()
+            self._last = sample
+            return sample
+
+        return make
+
+    def _without(self, error: Exception, where: Where) -> Any:
+        """What stands for a sample that cannot be read."""
+        if isinstance(error, AtdataError):
+            error.at(**where._asdict())
+        self._faults.bad(error, where)
+        if self._even and self._last is _GONE:
+            raise error
+        return self._last if self._even else _GONE
+
+    # --------------------------------------------------------------------------------------------- batches
+
+    def batched(self, size: int, *, full: bool) -> Iterator[SampleBatch[Any]]:
+        """Batches.
+
+        Args:
+            size: samples per batch, where they are not dealt in batches already.
+            full: leave out the last one if it is short.
+        """
+        if len(self._views) > 1 or self._views[0].filters:
+            return self._collected(size, full=full)
+        return self._sliced(self._views[0], size, full=full)
+
+    def _collected(self, size: int, *, full: bool) -> Iterator[SampleBatch[Any]]:
+        """Batches of samples that are made first."""
+        found = self.singly()
+        while batch := [*islice(found, size)]:
+            if len(batch) == size or not full:
+                yield SampleBatch.from_samples(self._views[0], batch)
+
+    def _sliced(self, view: View, size: int, *, full: bool) -> Iterator[SampleBatch[Any]]:
+        """Batches whose fields are decoded when they are asked for."""
+        batch: list[Piece] = []
+        missing = size
+        for group in self._found:
+            ((_, chunk),) = group.parts
+            low = 0
+            for dealt in group.sizes or ():
+                high = low + dealt - len(group.holes)
+                yield from self._out(view, [Piece(chunk, low, high)], dealt)
+                low = high
+            while low < len(chunk):
+                high = min(len(chunk), low + missing)
+                batch.append(Piece(chunk, low, high))
+                missing -= high - low
+                low = high
+                if not missing:
+                    yield from self._out(view, batch, size)
+                    batch, missing = [], size
+        if batch and not full:
+            yield from self._out(view, batch, size - missing)
+
+    def _out(self, view: View, pieces: list[Piece], count: int) -> Iterator[SampleBatch[Any]]:
+        if self._faults.allowed is not None:
+            pieces = self._sound(view, pieces)
+        self._progress.add(count)
+        if pieces:
+            yield SampleBatch.from_pieces(view, pieces)
+
+    def _sound(self, view: View, pieces: list[Piece]) -> list[Piece]:
+        """Those of a batch that can be read."""
+        try:
+            _read(SampleBatch.from_pieces(view, pieces))
+        except Exception:
+            singles = [Piece(chunk, row, row + 1) for chunk, low, high in pieces for row in range(low, high)]
+            return [good for piece in singles if (good := self._sound_one(view, piece)) is not _GONE]
+        self._faults.good()
+        self._last = pieces[-1]._replace(low=pieces[-1].high - 1)
+        return pieces
+
+    def _sound_one(self, view: View, piece: Piece) -> Any:
+        try:
+            _read(SampleBatch.from_pieces(view, [piece]))
+        except Exception as error:
+            return self._without(error, piece.chunk.where(piece.low))
+        self._faults.good()
+        self._last = piece
+        return piece
+
+
+def _is_there(sample: Any) -> bool:
+    return sample is not _GONE
+
+
+def _read(batch: SampleBatch[Any]) -> None:
+    """Decode all fields of a batch."""
+    for name in batch.stored_fields():
+        with contextlib.suppress(RaggedBatch):
+            batch[name]
