@@ -118,7 +118,7 @@ class Pass:
     @property
     def _part(self) -> tuple[int, int]:
         """Which of how many workers."""
-        return (0, 1) if self._worker is None else (self._worker.number, self._worker.count)
+        return (0, 1) if self._worker is None else (self._worker.number, self._worker.total)
 
     @cached_property
     def _shuffle(self) -> Shuffle | None:
@@ -203,9 +203,10 @@ class Pass:
         if self._worker is None and plan.world_size == 1:
             return here.moved(min(plan.stop, plan.start + self._before + done))
         if self._worker is None and not self._epoch.filters:
-            return here.moved(plan.done(-(-done // plan.batch)))
+            return here.moved(plan.stop if self.progress.over else plan.done(-(-done // plan.batch)))
         share = (plan.world_size, plan.batch, self._part[1], self._part[0])
-        return here.within(share, self._place[0] if self._epoch.filters else None, self._before + done)
+        rank = self._place[0] if self._epoch.filters else None
+        return here.within(share, rank, self._before + done, over=self.progress.over)
 
     @property
     def _before(self) -> int:
@@ -259,6 +260,7 @@ class Pass:
     def _groups(self) -> Iterator[Group]:
         self.check()  # here, so that nothing is looked up before the first sample is asked for
         yield from self._whole() if self._table is None else self._planned(self._table)
+        self.progress.over = True
 
     def _planned(self, table: Table) -> Iterator[Group]:
         plan, (rank, _), (worker, workers) = self._plan, self._place, self._part

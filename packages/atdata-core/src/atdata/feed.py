@@ -28,9 +28,13 @@ class Progress:
     """How many samples have come out.
 
     Nothing is counted for single samples: what is left of the list that they come from tells.
+
+    Attributes:
+        over: whether there are no more.
     """
 
     def __init__(self) -> None:
+        self.over = False
         self._before = 0
         self._size = 0
         self._rest: Any = iter(())
@@ -94,12 +98,13 @@ class Deal:
     def places(self) -> Iterator[tuple[Numbers, Numbers]]:
         """Places of the epoch, many at a time, and how many each batch has. The first ones come alone, and soon."""
         each = max(1, AHEAD // self.plan.batch)
+        begun = self.begun
         for part in (self.steps[:1], *(self.steps[low : low + each] for low in range(1, len(self.steps), each))):
             if part:
                 places, sizes = self.plan.places(self.rank, part)
-                if part[0] == self.steps[0]:
-                    places, sizes[0] = places[self.begun :], sizes[0] - self.begun
-                yield places, sizes
+                places, sizes[0], begun = places[begun:], sizes[0] - begun, 0
+                if len(places):
+                    yield places, sizes
 
 
 def planned(deal: Deal, order: Order, source: Samples, views: Sequence[View], faults: Faults) -> Iterator[Group]:
@@ -119,7 +124,7 @@ def planned(deal: Deal, order: Order, source: Samples, views: Sequence[View], fa
             if group is None:
                 yield from salvage.groups(found, which[low:high], sizes[first:last].tolist())
             else:
-                salvage.last = (found[-1], which[high - 1] if which else 0)
+                salvage.last = (cast("Item", found[-1]), which[high - 1] if which else 0)
                 faults.good()
                 size = group_size(group.parts[0][1], deal.plan.batch)
                 yield group

@@ -106,7 +106,7 @@ def shares(parts: Sequence[float], seed: int) -> list[Share]:
     exact = [Fraction(str(operator.mul(part, 1.0))) for part in parts]
     if not exact or min(exact) <= 0 or sum(exact) > 1:
         raise ValueError(f"a split takes fractions above 0 that make at most 1 together; found {list(parts)}")
-    exact += [1 - sum(exact)] if sum(exact) < 1 else []
+    exact += [Fraction(1) - sum(exact)] if sum(exact) < 1 else []
     ends = [sum(exact[:count], Fraction(0)) for count in range(len(exact) + 1)]
     return [Share(low, high, seed) for low, high in pairwise(ends)]
 

@@ -25,6 +25,7 @@ class State:
         share: number of ranks, batch size, number of workers, and which worker; of a state of one worker.
         rank: which rank, if the others are not at the same place.
         done: how many samples that worker, or rank, has read since ``at``.
+        over: whether it has nothing left; other ranks may have.
     """
 
     dataset: str
@@ -36,14 +37,15 @@ class State:
     share: tuple[int, ...] | None = None
     rank: int | None = None
     done: int = 0
+    over: bool = False
 
     def moved(self, at: int) -> State:
         """All ranks at a place."""
         return replace(self, at=at)
 
-    def within(self, share: tuple[int, ...], rank: int | None, done: int) -> State:
+    def within(self, share: tuple[int, ...], rank: int | None, done: int, *, over: bool) -> State:
         """One worker after so many samples."""
-        return replace(self, share=share, rank=rank, done=done)
+        return replace(self, share=share, rank=rank, done=done, over=over)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -73,9 +75,10 @@ class State:
                 "pip install -U atdata-core"
             )
         try:
-            values = {field.name: given[field.name] for field in fields(cls)}
+            values: dict[str, Any] = {field.name: given[field.name] for field in fields(cls)}
             # JSON has no tuples
-            state = cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+            values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+            state = cls(**values)
             numbers = [state.at, state.done, state.epoch, *state.lanes, *(state.share or ()), *(state.shuffle or ())]
             good = all(type(number) is int for number in numbers) and min(state.at, state.done, *state.lanes) >= 0
         except (KeyError, TypeError) as error:
@@ -113,7 +116,7 @@ def _together(states: list[State], since: int) -> State:
     shares = [(ranks, batch, workers, number) for number in range(workers)]
     steps = [-(-state.done // batch) for state in states]
     turns = [len(range(number, sum(steps), workers)) for number in range(workers)]
-    alike = {replace(state, share=None, done=0) for state in states}
+    alike = {replace(state, share=None, done=0, over=False) for state in states}
     if len(alike) > 1 or first.rank is not None or [state.share for state in states] != shares or steps != turns:
         raise StateMismatch(
             "the workers of that loader are not at one place of the epoch, as with a filter or where the loader makes "
@@ -124,5 +127,6 @@ def _together(states: list[State], since: int) -> State:
         raise StateMismatch(
             "a state of workers of whose shards nothing is known fits the same workers only; give it to the loader"
         )
-    at = min(first.samples, first.at + (sum(steps) + since) * ranks * batch)
-    return replace(first, at=at, share=None, done=0)
+    over = all(state.over for state in states)
+    at = first.samples if over else min(first.samples, first.at + (sum(steps) + since) * ranks * batch)
+    return replace(first, at=at, share=None, done=0, over=False)

@@ -22,7 +22,7 @@ from .shard.gather import Place
 from .shard.manifest import ShardFacts
 from .shard.mapped import MappedShard
 from .skipping import Faults
-from .sources import open_shards, public, shard_ids
+from .sources import ShardStreams, open_shards, public, shard_ids
 from .sources.url import path_of
 
 # Mapped at a time: before Python 3.13 each holds a descriptor, of which most systems give a process 1024
@@ -96,6 +96,11 @@ class JoinedSource:
     def list_shards(self) -> list[str]:
         """Identifiers of all shards, in order."""
         return [shard for source in self._sources for shard in shard_ids(source)]
+
+    @property
+    def shards(self) -> ShardStreams:
+        """``(identifier, stream)`` of each shard, opened one by one."""
+        return ShardStreams(self.list_shards, self.open_shard)
 
     def open_shard(self, shard_id: str) -> IO[bytes]:
         """Open one shard, of the first source that has it.

@@ -12,12 +12,12 @@ class Worker(NamedTuple):
 
     Attributes:
         number: which one, from 0.
-        count: how many there are.
+        total: how many there are.
         seed: what all of them have in common in this epoch, and in no other.
     """
 
     number: int
-    count: int
+    total: int
     seed: int
 
 
