@@ -326,7 +326,7 @@ class Dataset(Selectable[ST]):
 
     def __iter__(self) -> Iterator[ST]:
         """The samples in order."""
-        return iter(Pass(Epoch(self._tree), 0))
+        return iter(Pass(Epoch(self._tree, rank=0, world_size=1), 0))
 
     def head(self, n: int = 5) -> list[ST]:
         """The first ``n`` samples, or all if there are fewer."""

@@ -19,7 +19,7 @@ from .sequence import FromFiles, FromStreams, Order
 from .skipping import Faults, OnError, Skip, budget
 from .sources import shard_ids
 from .state import State
-from .table import Leaf, Table, Tree
+from .table import Leaf, Table, Tree, whole
 
 UNKNOWN = (
     "the number of samples is not known: the shards are not on this machine, and no manifest tells. Load them with "
@@ -137,7 +137,7 @@ class Pass:
         """The samples by their numbers, where those are needed or known without a scan."""
         epoch, tree = self._epoch, self._epoch.tree
         shared = self._place[1] > 1 or self._worker is not None
-        if shared or self._state is not None or epoch.skip is not None or not isinstance(tree, Leaf) or tree.picks:
+        if shared or self._state is not None or epoch.skip is not None or not isinstance(tree, Leaf) or not whole(tree):
             return Table.of(tree, scan=True, faults=self.faults)
         if epoch.mixing is None:
             return None
@@ -277,7 +277,7 @@ class Pass:
         if ranks > 1 and epoch.policy != "uneven":
             raise TypeError(f"policy={epoch.policy!r} shares by the number of samples, but {UNKNOWN}")
         leaves = [*epoch.tree.leaves()]
-        if any(leaf.picks for leaf in leaves) or (how is not None and len(leaves) > 1):
+        if not whole(epoch.tree) or (how is not None and len(leaves) > 1):
             raise TypeError(UNKNOWN)
         for leaf in leaves:
             shards = shard_ids(leaf.source)[rank * workers + worker :: ranks * workers]

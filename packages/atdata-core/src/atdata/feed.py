@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from operator import length_hint
 from typing import Any, cast
@@ -71,7 +71,11 @@ class Group:
     parts: Sequence[tuple[View, Chunk]]
     which: Sequence[int] | None = None
     sizes: Sequence[int] | None = None
-    holes: Sequence[int] = field(default=())
+    holes: Sequence[int] = ()
+
+    def order(self) -> list[int]:
+        """For each sample the part that it is of."""
+        return [*self.which] if self.which is not None else [0] * sum(len(chunk) for _, chunk in self.parts)
 
 
 @dataclass(frozen=True)
@@ -164,29 +168,32 @@ class _Salvage:
         Raises:
             Exception: why one cannot be read, behind the batches before it, if it may not be left out.
         """
+        tested = [_tested(item) for item in found]
+        of = [*(which or [0] * len(tested))]
+        if self._even and self.last is None:  # nothing before the first: what comes next stands for it
+            self.last = next(((x, n) for x, n in zip(tested, of, strict=True) if not isinstance(x, Lost)), None)
         low = 0
         for size in sizes:
-            kept: list[Item] = []
-            of: list[int] = []
+            kept = []
             holes = []
             for place in range(low, low + size):
-                item = _tested(found[place])
-                if isinstance(item, Lost):
+                item = tested[place]
+                if not isinstance(item, Lost):
+                    self._faults.good()
+                    self.last = item, of[place]
+                else:
                     self._faults.bad(item.error)
                     if not self._even:
                         holes.append(place - low)
                         continue
                     if self.last is None:
                         raise item.error
-                else:
-                    self._faults.good()
-                    self.last = item, which[place] if which else 0
-                kept.append(self.last[0])
-                of.append(self.last[1])
-            group = _grouped(kept, of if which else [], [size], self._views)
+                kept.append(self.last)
+            low += size
+            items, views = [item for item, _ in kept], [n for _, n in kept] if which else []
+            group = _grouped(items, views, [size], self._views) if kept else Group([], None, [size])
             if group is not None:
                 yield replace(group, holes=holes)
-            low += size
 
 
 def _tested(item: Item | Lost) -> Item | Lost:
@@ -239,7 +246,7 @@ class Feed:
         for group in self._found:
             makers = [self._maker(view, chunk) for view, chunk in group.parts]
             rows = [0] * len(makers)
-            for part in group.which or [0] * len(group.parts[0][1]):
+            for part in group.order():
                 sample = makers[part]()
                 if sample is not _GONE:
                     yield str(group.parts[part][1].where(rows[part]).key), sample
@@ -249,13 +256,13 @@ class Feed:
         """Keys of samples that are not made."""
         for group in self._found:
             rows = [0] * len(group.parts)
-            for part in group.which or [0] * len(group.parts[0][1]):
+            for part in group.order():
                 yield str(group.parts[part][1].where(rows[part]).key)
                 rows[part] += 1
 
     def _finished(self, group: Group) -> OneByOne:
         makers = [self._maker(view, chunk) for view, chunk in group.parts]
-        which = [*(group.which or [0] * len(group.parts[0][1]))]
+        which = group.order()
         for hole in group.holes:
             which.insert(hole, -1)
         return OneByOne(lambda place: _GONE if which[place] < 0 else makers[which[place]](), range(len(which)))
@@ -318,6 +325,9 @@ class Feed:
         batch: list[Piece] = []
         missing = size
         for group in self._found:
+            if not group.parts:  # nothing of it can be read
+                self._progress.add(sum(group.sizes or ()))
+                continue
             ((_, chunk),) = group.parts
             low = 0
             for dealt in group.sizes or ():
@@ -347,20 +357,24 @@ class Feed:
         try:
             _read(SampleBatch.from_pieces(view, pieces))
         except Exception:
-            singles = [Piece(chunk, row, row + 1) for chunk, low, high in pieces for row in range(low, high)]
-            return [good for piece in singles if (good := self._sound_one(view, piece)) is not _GONE]
+            return self._sound_ones(
+                view, [Piece(c, row, row + 1) for c, low, high in pieces for row in range(low, high)]
+            )
         self._faults.good()
         self._last = pieces[-1]._replace(low=pieces[-1].high - 1)
         return pieces
 
-    def _sound_one(self, view: View, piece: Piece) -> Any:
-        try:
-            _read(SampleBatch.from_pieces(view, [piece]))
-        except Exception as error:
-            return self._without(error, piece.chunk.where(piece.low))
-        self._faults.good()
-        self._last = piece
-        return piece
+    def _sound_ones(self, view: View, pieces: list[Piece]) -> list[Piece]:
+        errors = [_error(view, piece) for piece in pieces]
+        if self._last is _GONE and None in errors:  # nothing before the first: what comes next stands for it
+            self._last = pieces[errors.index(None)]
+        found = []
+        for piece, error in zip(pieces, errors, strict=True):
+            if error is None:
+                self._faults.good()
+                self._last = piece
+            found.append(piece if error is None else self._without(error, piece.chunk.where(piece.low)))
+        return [piece for piece in found if piece is not _GONE]
 
 
 def _is_there(sample: Any) -> bool:
@@ -372,3 +386,11 @@ def _read(batch: SampleBatch[Any]) -> None:
     for name in batch.stored_fields():
         with contextlib.suppress(RaggedBatch):
             batch[name]
+
+
+def _error(view: View, piece: Piece) -> Exception | None:
+    try:
+        _read(SampleBatch.from_pieces(view, [piece]))
+    except Exception as error:
+        return error
+    return None

@@ -17,7 +17,7 @@ class State:
 
     Attributes:
         dataset: fingerprint of the dataset.
-        samples: how many it has; None if unknown, and then every process counts for itself.
+        samples: how many it has.
         epoch: number of the epoch.
         shuffle: seed, and how many shards, samples, and samples at first are mixed; None for the dataset's own order.
         lanes: number and unit of the lanes of the order.
@@ -29,7 +29,7 @@ class State:
     """
 
     dataset: str
-    samples: int | None
+    samples: int
     epoch: int
     shuffle: tuple[int, int, int, int] | None
     lanes: tuple[int, int]
@@ -79,7 +79,15 @@ class State:
             # JSON has no tuples
             values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
             state = cls(**values)
-            numbers = [state.at, state.done, state.epoch, *state.lanes, *(state.share or ()), *(state.shuffle or ())]
+            numbers = [
+                state.at,
+                state.samples,
+                state.done,
+                state.epoch,
+                *state.lanes,
+                *(state.share or ()),
+                *(state.shuffle or ()),
+            ]
             good = all(type(number) is int for number in numbers) and min(state.at, state.done, *state.lanes) >= 0
         except (KeyError, TypeError) as error:
             raise StateMismatch(f"the state is damaged, {error!r}: {given!r:.300}") from error
@@ -122,10 +130,6 @@ def _together(states: list[State], since: int) -> State:
             "the workers of that loader are not at one place of the epoch, as with a filter or where the loader makes "
             "batches of single samples. Give the state to a loader with as many workers; or let the stream make the "
             "batches: dataset.shuffled(batch_size=...), and batch_size=None for the loader"
-        )
-    if first.samples is None:
-        raise StateMismatch(
-            "a state of workers of whose shards nothing is known fits the same workers only; give it to the loader"
         )
     over = all(state.over for state in states)
     at = first.samples if over else min(first.samples, first.at + (sum(steps) + since) * ranks * batch)

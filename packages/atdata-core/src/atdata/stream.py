@@ -25,25 +25,38 @@ class Passes:
     def __init__(self, epoch: Epoch, number: int) -> None:
         self.epoch = epoch
         self.number = number
-        self.resume: State | None = None
-        self.latest: Pass | None = None
+        self._state: State | None = None
+        self._next: Pass | None = None
+        self._latest: Pass | None = None
 
     def __call__(self) -> Iterator[Any]:
-        self.latest = Pass(self.epoch, self.number, self.resume)
-        self.resume = None  # the pass behind that one starts from the beginning
-        return iter(self.latest)
+        self._latest = self._coming()
+        self._next = self._state = None  # the pass behind that one starts from the beginning
+        return iter(self._latest)
+
+    def _coming(self) -> Pass:
+        self._next = self._next or Pass(self.epoch, self.number, self._state)
+        return self._next
+
+    def begin(self, number: int, state: State | None = None) -> None:
+        """Let the next pass be of an epoch, from a place on.
+
+        Raises:
+            StateMismatch: the place is another dataset's or order's.
+        """
+        coming = Pass(self.epoch, number, state)
+        coming.check()
+        self.number, self._state, self._next, self._latest = number, state, coming, None
 
     def now(self) -> Pass:
-        """The pass that is on its way, or else the next one."""
-        if self.resume is not None or self.latest is None:
-            return Pass(self.epoch, self.number, self.resume)
-        return self.latest
+        """The pass that is on its way, or was; else the next one."""
+        return self._latest or self._coming()
 
     def __getstate__(self) -> dict[str, Any]:
         epoch, here = self.epoch, world.group()
         if epoch.rank is None and here is not None:  # what a worker process would not know any more
             epoch = replace(epoch, rank=here[0], world_size=here[1])
-        return {**self.__dict__, "epoch": epoch, "latest": None}
+        return {**self.__dict__, "epoch": epoch, "_next": None, "_latest": None}
 
 
 class SampleStream(DataPipeline, Generic[T_co]):  # type: ignore[misc]
@@ -82,9 +95,8 @@ class SampleStream(DataPipeline, Generic[T_co]):  # type: ignore[misc]
 
         A position that was loaded stays if it is of that epoch.
         """
-        passes = self._passes
-        if operator.index(epoch) != passes.number:
-            passes.number, passes.resume, passes.latest = operator.index(epoch), None, None
+        if operator.index(epoch) != self._passes.number:
+            self._passes.begin(operator.index(epoch))
         return self
 
     def __len__(self) -> int:
@@ -108,8 +120,7 @@ class SampleStream(DataPipeline, Generic[T_co]):  # type: ignore[misc]
     @property
     def skipped(self) -> Sequence[Skipped]:
         """What the latest pass left out in this process, with ``on_error="skip"``."""
-        latest = self._passes.latest
-        return [] if latest is None else list(latest.faults.skipped)
+        return list(self._passes.now().faults.skipped)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the pass is, in a few numbers that JSON takes.
@@ -142,5 +153,4 @@ class SampleStream(DataPipeline, Generic[T_co]):  # type: ignore[misc]
             StateMismatch: it is of another dataset, order or seed, or none; a ``ValueError``.
         """
         loaded = State.of(state)
-        Pass(self._passes.epoch, loaded.epoch, loaded).check()
-        self._passes.number, self._passes.resume, self._passes.latest = loaded.epoch, loaded, None
+        self._passes.begin(loaded.epoch, loaded)

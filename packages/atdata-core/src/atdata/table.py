@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +19,7 @@ from .errors import AtdataError, ShardCorrupted
 from .order import Numbers
 from .rows import Pick, Rows, joined, woven
 from .shard.blocks import Where
-from .shard.count import count_samples, known_count, lasting_count
+from .shard.count import Folders, known_count, scanned_count
 from .shard.gather import Place
 from .shard.manifest import ShardFacts
 from .shard.mapped import MappedShard
@@ -81,6 +83,13 @@ class Joint:
 
 
 Tree: TypeAlias = "Leaf | Joint"
+
+
+def whole(tree: Tree) -> bool:
+    """Whether all samples are meant, one after another."""
+    if tree.picks or isinstance(tree, Leaf):
+        return not tree.picks
+    return tree.seed is None and all(map(whole, tree.parts))
 
 
 class JoinedSource:
@@ -166,6 +175,7 @@ class Table:
             OSError: a local shard is not there.
             ShardCorrupted, MalformedSample: a shard that was scanned is damaged.
         """
+        folders = Folders()
         shards: list[Shard] = []
         counts: list[int] = []
         stretches = []
@@ -173,7 +183,7 @@ class Table:
             begin = sum(counts)
             for name in shard_ids(leaf.source):
                 shards.append(Shard(name, leaf))
-                count = _count(shards[-1], scan, faults)
+                count = _count(shards[-1], scan, faults, folders)
                 if count is None:
                     return None
                 counts.append(count)
@@ -211,22 +221,33 @@ class Table:
         return shards, rows - self.begins[shards]
 
 
-def _count(shard: Shard, scan: bool, faults: Faults | None) -> int | None:
+def _count(shard: Shard, scan: bool, faults: Faults | None, folders: Folders) -> int | None:
     path = shard.path
     if path is None:
         facts = shard.leaf.known.get(shard.name)
         return None if facts is None else facts.samples
     try:
-        if not path.is_file():
-            shard.leaf.source.open_shard(shard.name).close()  # which says best what is wrong
-        return count_samples(path, shard.name) if scan else known_count(path)
+        status = _status(shard, path)
+        known = known_count(path, status, folders)
+        return scanned_count(path, shard.name, status) if known is None and scan else known
     except (AtdataError, OSError) as error:
         if faults is None or faults.allowed is None:
             raise
-        count = lasting_count(path)
-        if count is None:  # nobody will miss them
+        facts = folders.facts(path)
+        if facts is None:  # nobody will miss them
             faults.bad(error, Where(shard.name, None, None))
-        return count or 0
+        return 0 if facts is None else facts.samples
+
+
+def _status(shard: Shard, path: Path) -> os.stat_result:
+    try:
+        status = os.stat(path)
+        if stat.S_ISREG(status.st_mode):
+            return status
+    except (OSError, ValueError):
+        pass
+    shard.leaf.source.open_shard(shard.name).close()  # which says best what is wrong
+    return os.stat(path)
 
 
 def _rows(tree: Tree, stretches: Iterator[range]) -> Rows:
@@ -277,10 +298,13 @@ class OpenShards:
 
     def _mapped(self, number: int) -> MappedShard:
         shard = self._table.shards[number]
-        shard.leaf.source.open_shard(shard.name).close()  # which says best what may be wrong with it
         path = shard.path
         assert path is not None
-        mapped = MappedShard(path, shard.name)
+        try:
+            mapped = MappedShard(path, shard.name)
+        except OSError:
+            shard.leaf.source.open_shard(shard.name).close()  # which says best what is wrong
+            raise
         expected = self._table.count(number)
         if mapped.fault is not None and len(mapped) <= expected:
             raise mapped.fault

@@ -58,7 +58,7 @@ def to_parquet(
     make = _table_maker(owner, typed, sample_map)
     names.folder.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(_Files(owner, names, maxcount, row_group_size, options)) as files:
-        batches = dataset.ordered(batch_size=_batch_size(dataset))
+        batches = dataset.ordered(batch_size=_batch_size(dataset), rank=0, world_size=1)
         for batch in counted(batches, progress, lambda: known_total(dataset), len):
             table = make(batch)
             if len(table) != len(batch):
@@ -86,7 +86,7 @@ def _writer_options(given: dict[str, Any]) -> dict[str, Any]:
 
 def _batch_size(dataset: Dataset[Any]) -> int:
     """Few enough samples that batches are small, judged by the first."""
-    first = next(iter(dataset.ordered(batch_size=1)), None)
+    first = next(iter(dataset.ordered(batch_size=1, rank=0, world_size=1)), None)
     size = 1 if first is None else len(first.samples[0].packed)
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES // size))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..atomic import locked, replace_file
 from ..errors import ManifestError
-from .manifest import ShardFacts, facts_of, read_manifest
+from .manifest import Manifest, ShardFacts, read_manifest
 from .mapped import MappedShard
 from .sidecar import sidecar_bytes, sidecar_count, sidecar_name
 
@@ -18,31 +18,43 @@ from .sidecar import sidecar_bytes, sidecar_count, sidecar_name
 _SETTLED_NS = 2_000_000_000
 
 
-def known_count(path: Path) -> int | None:
-    """What manifest or sidecar know; None if neither fits the shard.
+class Folders:
+    """The manifests of folders, each looked up once."""
 
-    Raises:
-        OSError: there is no such file.
-    """
-    facts = _facts(path)
-    return facts.samples if facts is not None else sidecar_count(path)
+    def __init__(self) -> None:
+        self._manifests: dict[Path, Manifest | None] = {}
+
+    def facts(self, path: Path) -> ShardFacts | None:
+        """What the manifest beside a shard says of it, whether that is still so or not."""
+        folder = path.parent
+        if folder not in self._manifests:
+            self._manifests[folder] = None
+            with contextlib.suppress(ManifestError):  # readers warn of it
+                self._manifests[folder] = read_manifest(folder)
+        manifest = self._manifests[folder]
+        return None if manifest is None else manifest.shards.get(path.name)
 
 
-def count_samples(path: Path, shard: str) -> int:
-    """The number of samples of a shard, from one scan of it if need be, which a sidecar then saves the next one.
+def known_count(path: Path, status: os.stat_result, folders: Folders) -> int | None:
+    """What manifest or sidecar know; None if neither fits the shard."""
+    facts = folders.facts(path)
+    if facts is not None and facts.bytes == status.st_size:
+        return facts.samples
+    return sidecar_count(path, status)
+
+
+def scanned_count(path: Path, shard: str, status: os.stat_result) -> int:
+    """The number of samples of a shard, from a scan of it, which a sidecar then saves the next one.
 
     Args:
         path: the shard.
         shard: its name, for messages.
+        status: what the file system says of it.
 
     Raises:
         OSError: it cannot be opened.
         ShardCorrupted, MalformedSample: it is damaged.
     """
-    known = known_count(path)
-    if known is not None:
-        return known
-    status = os.stat(path)
     if time.time_ns() - status.st_mtime_ns < _SETTLED_NS:
         return len(_scanned(path, shard))
     return _counted(path, shard, status.st_mtime_ns, status.st_size, status.st_ino)
@@ -64,19 +76,3 @@ def _counted(path: Path, shard: str, *version: int) -> int:
         with contextlib.suppress(OSError), locked(path.parent / ".atdata.lock"):
             replace_file(path.with_name(sidecar_name(path.name)), content)
     return len(mapped)
-
-
-def lasting_count(path: Path) -> int | None:
-    """How many samples a damaged or missing shard should have; None if nothing tells."""
-    with contextlib.suppress(ManifestError):
-        manifest = read_manifest(path.parent)
-        if manifest is not None and path.name in manifest.shards:
-            return manifest.shards[path.name].samples
-    return None
-
-
-def _facts(path: Path) -> ShardFacts | None:
-    try:
-        return facts_of(path)
-    except ManifestError:
-        return None  # readers warn of it

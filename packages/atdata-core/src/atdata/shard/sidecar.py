@@ -46,13 +46,13 @@ def sidecar_bytes(starts: Sequence[int], sizes: Sequence[int], shard_bytes: int,
     return head + np.array([starts, sizes], "<u8").tobytes()
 
 
-def sidecar_count(shard: Path) -> int | None:
+def sidecar_count(shard: Path, status: os.stat_result) -> int | None:
     """How many samples a shard has, as its sidecar says; None if there is none that fits it.
 
-    Raises:
-        OSError: there is no such shard.
+    Args:
+        shard: the shard's path.
+        status: what the file system says of it.
     """
-    status = shard.stat()
     try:
         with open(shard.with_name(sidecar_name(shard.name)), "rb") as file:
             head, own = file.read(_HEAD.size), os.fstat(file.fileno())
@@ -62,7 +62,8 @@ def sidecar_count(shard: Path) -> int | None:
         return None
     magic, stated_bytes, digest, count = _HEAD.unpack(head)
     fits = magic == _MAGIC and stated_bytes == status.st_size and own.st_size == _HEAD.size + 16 * count
-    return int(count) if fits and not _outlived(digest, own, status) else None
+    # the digest is zero where a scan made it: then only age tells whether the shard is still that one
+    return int(count) if fits and (any(digest) or own.st_mtime_ns >= status.st_mtime_ns) else None
 
 
 def read_sidecar(shard: Path, facts: ShardFacts | None = None) -> Sidecar | None:
@@ -84,21 +85,16 @@ def read_sidecar(shard: Path, facts: ShardFacts | None = None) -> Sidecar | None
         data = b""  # not even a file
     status = shard.stat()
     reason = _misfit(data, status.st_size, facts)
-    if reason is None and _outlived(data[16:48], path.stat(), status):
+    if reason is None and not any(data[16:48]) and path.stat().st_mtime_ns < status.st_mtime_ns:
         reason = "the shard was changed after it was made"
     if reason is None:
-        table = np.frombuffer(data, "<u8", offset=_HEAD.size).astype(np.int64).reshape(2, -1)
-        starts, sizes = table
-        if (starts >= BLOCK).all() and (sizes >= 0).all() and (sizes <= shard.stat().st_size - starts).all():
+        table = np.frombuffer(data, "<i8", offset=_HEAD.size).astype(np.int64, copy=False)
+        starts, sizes = table.reshape(2, -1)
+        if (starts >= BLOCK).all() and (sizes >= 0).all() and (sizes <= status.st_size - starts).all():
             return Sidecar(starts, sizes)
         reason = "it points outside the shard"
     warnings.warn(f"{path} is ignored: {reason}; the shard is scanned instead", stacklevel=2)
     return None
-
-
-def _outlived(digest: bytes, sidecar: os.stat_result, shard: os.stat_result) -> bool:
-    """Whether a shard may not be the one that was scanned: then only its age tells."""
-    return not any(digest) and sidecar.st_mtime_ns < shard.st_mtime_ns
 
 
 def _misfit(data: bytes, shard_bytes: int, facts: ShardFacts | None) -> str | None:
