@@ -668,7 +668,10 @@ def test_torch_workers_read_every_sample_once_in_the_order_of_one(folder):
     stream = dataset.shuffled(seed=0, batch_size=4)
     loader = data.DataLoader(stream, batch_size=None, num_workers=2)
     assert len(loader) == 12
-    assert numbers(loader) == numbers(stream)
+    whole = numbers(stream)
+    assert numbers(loader) == whole
+    stream.load_state_dict(stream.state_after(5, 2))
+    assert numbers(loader) == whole[5:]
 
 
 @pytest.mark.filterwarnings("ignore:'set_vital'")  # torchdata calls what torch has dropped

@@ -97,6 +97,7 @@ class Pass:
         state: where to begin; None for the beginning.
 
     Attributes:
+        worker: the DataLoader's worker that it is for, or None.
         faults: the samples that were left out.
         progress: how many samples of this process's part are done since it began.
     """
@@ -107,7 +108,7 @@ class Pass:
         self._epoch = epoch
         self._number = number
         self._state = state
-        self._worker = world.worker()
+        self.worker = world.worker()
 
     # ------------------------------------------------------------------------------------ what and for whom
 
@@ -118,7 +119,7 @@ class Pass:
     @property
     def _part(self) -> tuple[int, int]:
         """Which of how many workers."""
-        return (0, 1) if self._worker is None else (self._worker.number, self._worker.total)
+        return (0, 1) if self.worker is None else (self.worker.number, self.worker.total)
 
     @cached_property
     def _shuffle(self) -> Shuffle | None:
@@ -129,14 +130,14 @@ class Pass:
         if seed is None and self._place[1] > 1:
             raise ValueError("all ranks must have one order: give shuffled() a seed, the same on each")
         if seed is None:
-            seed = secrets.randbits(62) if self._worker is None else self._worker.seed
+            seed = secrets.randbits(62) if self.worker is None else self.worker.seed
         return Shuffle(*epoch.mixing, seed, self._number)
 
     @cached_property
     def _table(self) -> Table | None:
         """The samples by their numbers, where those are needed or known without a scan."""
         epoch, tree = self._epoch, self._epoch.tree
-        shared = self._place[1] > 1 or self._worker is not None
+        shared = self._place[1] > 1 or self.worker is not None
         if shared or self._state is not None or epoch.skip is not None or not isinstance(tree, Leaf) or not whole(tree):
             return Table.of(tree, scan=True, faults=self.faults)
         if epoch.mixing is None:
@@ -184,29 +185,47 @@ class Pass:
 
     # ------------------------------------------------------------------------------------ positions
 
-    def state(self, steps: int | None = None, workers: int = 0) -> State:
+    def state(self, done: int | None = None) -> State:
         """Where the pass is.
 
         Args:
-            steps: where it is when this rank has had so many batches; None for where it is now.
-            workers: how many workers of a loader make those.
+            done: where it was when ``progress`` said so many; None for now.
 
         Raises:
             TypeError: the number of samples is not known.
         """
-        done, plan, shuffle = self.progress.done, self._plan, self._shuffle
-        order = None if shuffle is None else (shuffle.seed, shuffle.shards, shuffle.samples, shuffle.initial)
-        lanes = self._lanes(self._part[1] if steps is None else max(1, workers))
-        here = State(self._known.fingerprint, plan.stop, self._number, order, (lanes.count, lanes.unit), plan.start)
-        if steps is not None:
-            return here.moved(plan.done(steps))
-        if self._worker is None and plan.world_size == 1:
+        done = self.progress.done if done is None else done
+        here, plan = self._state_at_start(self._part[1]), self._plan
+        if self.worker is None and plan.world_size == 1:
             return here.moved(min(plan.stop, plan.start + self._before + done))
-        if self._worker is None and not self._epoch.filters:
+        if self.worker is None and not self._epoch.filters:
             return here.moved(plan.stop if self.progress.over else plan.done(-(-done // plan.batch)))
         share = (plan.world_size, plan.batch, self._part[1], self._part[0])
         rank = self._place[0] if self._epoch.filters else None
         return here.within(share, rank, self._before + done, over=self.progress.over)
+
+    def state_after(self, steps: int, workers: int) -> State:
+        """Where the pass is when this rank has had some batches.
+
+        Args:
+            steps: how many.
+            workers: how many workers of a loader made them.
+
+        Raises:
+            TypeError: the number of samples is not known, or a filter leaves some out.
+        """
+        if steps and self._epoch.filters:
+            raise TypeError(
+                "how many samples a filter has left out only the workers know that read them: use num_workers=0, or "
+                "torchdata's StatefulDataLoader, which asks them"
+            )
+        return self._state_at_start(max(1, workers)).moved(self._plan.done(steps))
+
+    def _state_at_start(self, workers: int) -> State:
+        plan, shuffle = self._plan, self._shuffle
+        order = None if shuffle is None else (shuffle.seed, shuffle.shards, shuffle.samples, shuffle.initial)
+        lanes = self._lanes(workers)
+        return State(self._known.fingerprint, plan.stop, self._number, order, (lanes.count, lanes.unit), plan.start)
 
     @property
     def _before(self) -> int:

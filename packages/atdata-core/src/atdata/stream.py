@@ -35,7 +35,9 @@ class Passes:
         return iter(self._latest)
 
     def _coming(self) -> Pass:
-        self._next = self._next or Pass(self.epoch, self.number, self._state)
+        # a process that was forked, as a DataLoader's workers are, has another part
+        if self._next is None or self._next.worker != world.worker():
+            self._next = Pass(self.epoch, self.number, self._state)
         return self._next
 
     def begin(self, number: int, state: State | None = None) -> None:
@@ -122,16 +124,24 @@ class SampleStream(DataPipeline, Generic[T_co]):  # type: ignore[misc]
         """What the latest pass left out in this process, with ``on_error="skip"``."""
         return list(self._passes.now().faults.skipped)
 
-    def state_dict(self) -> dict[str, Any]:
+    @property
+    def done(self) -> int:
+        """How many samples of the latest pass have come out in this process."""
+        return self._passes.now().progress.done
+
+    def state_dict(self, done: int | None = None) -> dict[str, Any]:
         """Where the pass is, in a few numbers that JSON takes.
 
         On any rank it is the place that all are at when they have made as many steps. In a DataLoader's worker it is
         the worker's; ``state_after`` tells where the loader is.
 
+        Args:
+            done: where it was when ``done`` was this number; None for now.
+
         Raises:
             TypeError: the number of samples is not known.
         """
-        return self._passes.now().state().to_dict()
+        return self._passes.now().state(done).to_dict()
 
     def state_after(self, steps: int, num_workers: int = 0) -> dict[str, Any]:
         """Where a pass is that a DataLoader makes, from its beginning or from the state that was loaded before.
@@ -139,8 +149,11 @@ class SampleStream(DataPipeline, Generic[T_co]):  # type: ignore[misc]
         Args:
             steps: how many batches, or samples if the stream has none, came out of the loader in turns of its workers.
             num_workers: how many workers it has.
+
+        Raises:
+            TypeError: the number of samples is not known, or a filter leaves some out.
         """
-        return self._passes.now().state(operator.index(steps), num_workers).to_dict()
+        return self._passes.now().state_after(operator.index(steps), num_workers).to_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue, with the next pass, from where another one was: the number of ranks, of workers and the batch
