@@ -261,7 +261,8 @@ def fuzz(session: nox.Session) -> None:
     """Read many more random and damaged shards, schemas and references than the tests do: 50 times, or as you say."""
     install(session, *WORKSPACE, "--group", "test")
     times = session.posargs[0] if session.posargs else "50"
-    files = [f"packages/atdata-core/tests/test_{name}.py" for name in ("differential", "mutations", "schema_fuzz")]
+    names = ("differential", "mutations", "plan", "schema_fuzz", "stream")
+    files = [f"packages/atdata-core/tests/test_{name}.py" for name in names]
     session.run("pytest", "-n", "auto", "--dist", "worksteal", "-rP", *files, env={"ATDATA_FUZZ": times})
 
 

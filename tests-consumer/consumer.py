@@ -100,9 +100,34 @@ def reading() -> None:
         assert_type(padded, NDArray[Any])
         assert_type(lengths, NDArray[np.int64])
     dataset.ordered(batch_size="4")  # type: ignore[call-overload]
+    dataset.ordered(4, policy="evenly")  # type: ignore[call-overload]
+    assert_type(dataset.shuffled(seed=0, rank=0, world_size=2, policy="pad").set_epoch(3), atdata.SampleStream[Digit])
+    assert_type(dataset.ordered(on_error=atdata.Skip(total=3)).state_dict(), dict[str, Any])
 
     assert_type(atdata.Dataset("digits.tar"), atdata.Dataset[atdata.DictSample])
     atdata.Dataset(7)  # type: ignore[arg-type]
+
+
+def selecting() -> None:
+    dataset = atdata.Dataset[Digit]("digits-{000000..000009}.tar")
+    assert_type(dataset[3], Digit)
+    assert_type(dataset.get("key"), Digit)
+    assert_type(dataset[3:5], atdata.Dataset[Digit])
+    assert_type(dataset[[3, 5]], atdata.Dataset[Digit])
+    assert_type(dataset[np.arange(3)], atdata.Dataset[Digit])
+    assert_type(dataset.skip(1).take(2).select([0]), atdata.Dataset[Digit])
+    assert_type(dataset.split(0.9, seed=1), tuple[atdata.Dataset[Digit], ...])
+    assert_type(dataset.filter(lambda digit: digit.label > 3), atdata.Dataset[Digit])
+    assert_type(dataset.map(lambda digit: Word(text=str(digit.label))), atdata.Dataset[Word])
+    assert_type(dataset.map(len_of).ordered(4), atdata.SampleStream[atdata.SampleBatch[int]])
+    assert_type(atdata.concat(dataset, dataset[:3]), atdata.Dataset[Digit])
+    assert_type(atdata.interleave([dataset, dataset], weights=[1, 2]), atdata.Dataset[Digit])
+    dataset.select("abc")  # type: ignore[arg-type]
+    dataset.filter(lambda digit: digit.nothing)  # type: ignore[attr-defined]
+
+
+def len_of(digit: Digit) -> int:
+    return digit.image.size
 
 
 @atdata.lens

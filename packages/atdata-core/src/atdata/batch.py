@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import typing
@@ -181,13 +182,6 @@ class SampleBatch(Generic[ST]):
         fields = ", ".join(self._fields())
         return f"SampleBatch[{self._owner}]({len(self)} samples{': ' if fields else ''}{fields})"
 
-    def stored_fields(self) -> Iterator[str]:
-        """Names of the fields that are decoded by column; where there are none, all samples are made."""
-        if self._stored is not None and self._stored.plan is not None:
-            yield from self._stored.plan.by_name
-        else:
-            _ = self.samples
-
     # ------------------------------------------------------------------------------------ inside
 
     @property
@@ -206,6 +200,15 @@ class SampleBatch(Generic[ST]):
     def _stored(self) -> View | None:
         """How fields are read from what is stored; None where the samples themselves must be asked."""
         return self._view if self._samples is None and self._view is not None and not self._view.then else None
+
+    def _decode_all(self) -> None:
+        """Decode all fields, by column where that is possible, so that any error comes now."""
+        if self._stored is None or self._stored.plan is None:
+            _ = self.samples
+            return
+        for name in self._stored.plan.by_name:
+            with contextlib.suppress(RaggedBatch):
+                self._column(name)
 
     def _stored_field(self, name: str) -> tuple[Plan, Field] | None:
         plan = self._stored.plan if self._stored is not None else None

@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from .dataset import Dataset
-from .epoch import Epoch
 from .errors import SampleTypeError
 from .progress import Progress, counted
 from .sample import DictSample
@@ -120,15 +119,10 @@ class _Row(NamedTuple):
 
 
 def _rows(dataset: Dataset[Any]) -> Iterator[_Row]:
-    if dataset._lens is not None:
-        raise SampleTypeError(
-            f"the dataset is a view through {dataset._lens!r}; compare the datasets below, or write the view's samples"
-        )
-    position = 0
-    for chunk in Epoch(dataset.source, dataset._view)._chunks():
-        for row in range(len(chunk)):
-            yield _Row(position, chunk.where(row).key, bytes(chunk.payload(row)))
-            position += 1
+    if dataset._remade is not None:
+        raise SampleTypeError(f"the dataset is {dataset._remade}; compare the datasets below, or write these samples")
+    for position, (where, payload) in enumerate(dataset._feed().stored()):
+        yield _Row(position, where.key, payload)
 
 
 def _common_ground(a: Dataset[Any], b: Dataset[Any]) -> By:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .atomic import Staging, exists
 from .dataset import Dataset
-from .errors import ShardCorrupted
+from .errors import SampleTypeError, ShardCorrupted
 from .progress import Progress, counted
 from .shard.manifest import ShardFacts, facts_of, manifest_lock, merge_into_manifest, own_manifest
 from .shard.mapped import MappedShard
@@ -42,7 +42,13 @@ class Original(NamedTuple):
 
 
 def originals(dataset: Dataset[Any]) -> list[Original]:
-    """The shards of a dataset, with what manifests and indexes know of them."""
+    """The shards of a dataset, with what manifests and indexes know of them.
+
+    Raises:
+        SampleTypeError: the dataset is something else than what they hold.
+    """
+    if dataset._changes is not None:
+        raise SampleTypeError(f"shards are copied as they are, and this is {dataset._changes}; write its samples anew")
     own = _schemas(dataset.sample_type)
     made = []
     for shard in dataset.list_shards():

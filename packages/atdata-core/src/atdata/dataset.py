@@ -446,19 +446,34 @@ class Dataset(Selectable[ST]):
         return facts
 
     @property
+    def _remade(self) -> str | None:
+        """What is done with stored samples; None for nothing."""
+        for leaf in self._tree.leaves():
+            if leaf.view.steps:
+                return "made by map() or filter()"
+            if leaf.view.lens is not None:
+                return f"a view through {leaf.view.lens!r}"
+        return None
+
+    @property
     def _changes(self) -> str | None:
-        """How it differs from what its shards hold; None if it does not, but for fields that a lens leaves out."""
-        if self._joint is not None or self._picks:
-            return "a selection of samples"
-        if self._view.steps:
-            return "made by map() or filter()"
-        return None if self._view.lens is None else f"a view through {self._view.lens!r}"
+        """How it differs from what its shards hold; None if it does not."""
+        selected = "several datasets as one" if self._joint is not None else "a selection of samples"
+        return self._remade or (selected if self._joint is not None or self._picks else None)
+
+    def _parts(self) -> list[Dataset[Any]]:
+        """The datasets that it is made of, whole and as they are stored."""
+        parts = []
+        for leaf in self._tree.leaves():
+            parts.append(Dataset.of(leaf.view.stored, leaf.source, leaf.known))
+            parts[-1]._view = View(leaf.view.stored, None, leaf.view.dtypes)
+        return parts
 
     def __repr__(self) -> str:
         shards = len(self.list_shards())
         try:
             samples = self.num_samples
-        except (OSError, AtdataError):
+        except (OSError, AtdataError, TypeError, IndexError):
             samples = None  # a repr shows what it can
         known = "" if samples is None else f", {samples:,} samples"
         # with several URLs their own secrets, too, stay out of sight

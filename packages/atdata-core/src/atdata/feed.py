@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -13,7 +12,7 @@ import numpy as np
 
 from .batch import SampleBatch
 from .decode import OneByOne, Piece, View, groups
-from .errors import AtdataError, RaggedBatch
+from .errors import AtdataError
 from .order import AHEAD, Numbers
 from .plan import Plan
 from .reading import Item, gather, group_size
@@ -115,9 +114,10 @@ def planned(deal: Deal, order: Order, source: Samples, views: Sequence[View], fa
     """The samples of a process's part, some whole batches at a time."""
     size = 1
     salvage = _Salvage(deal.even, views, faults)
+    view_of = order.table.views(views)
     for places, sizes in deal.places():
         rows = order(places)
-        which = order.table.views(rows, views) if len(views) > 1 else []
+        which: list[int] = [] if view_of is None else view_of[order.table.locate(rows)[0]].tolist()
         ends = np.cumsum(sizes).tolist()
         first = low = 0
         while first < len(ends):
@@ -241,7 +241,24 @@ class Feed:
             found = step(found)
         return found
 
-    def keyed(self) -> Iterator[tuple[str, Any]]:
+    def stored(self) -> Iterator[tuple[Where, bytes]]:
+        """Samples as they are stored, and where."""
+        for group in self._found:
+            rows = [0] * len(group.parts)
+            for part in group.order():
+                chunk, row = group.parts[part][1], rows[part]
+                yield chunk.where(row), bytes(chunk.payload(row))
+                rows[part] += 1
+
+    def together(self) -> Iterator[SampleBatch[Any]]:
+        """Samples, as many to a batch as were brought together."""
+        for group in self._found:
+            if len(self._views) == 1 and not self._views[0].filters:
+                yield from (SampleBatch.from_pieces(view, [Piece(chunk, 0, len(chunk))]) for view, chunk in group.parts)
+            elif batch := [*filter(_is_there, self._finished(group))]:
+                yield SampleBatch.from_samples(self._views[0], batch)
+
+    def keyed(self) -> Iterator[tuple[str | None, Any]]:
         """Samples with their keys."""
         for group in self._found:
             makers = [self._maker(view, chunk) for view, chunk in group.parts]
@@ -249,15 +266,7 @@ class Feed:
             for part in group.order():
                 sample = makers[part]()
                 if sample is not _GONE:
-                    yield str(group.parts[part][1].where(rows[part]).key), sample
-                rows[part] += 1
-
-    def keys(self) -> Iterator[str]:
-        """Keys of samples that are not made."""
-        for group in self._found:
-            rows = [0] * len(group.parts)
-            for part in group.order():
-                yield str(group.parts[part][1].where(rows[part]).key)
+                    yield group.parts[part][1].where(rows[part]).key, sample
                 rows[part] += 1
 
     def _finished(self, group: Group) -> OneByOne:
@@ -355,7 +364,7 @@ class Feed:
     def _sound(self, view: View, pieces: list[Piece]) -> list[Piece]:
         """Those of a batch that can be read."""
         try:
-            _read(SampleBatch.from_pieces(view, pieces))
+            SampleBatch.from_pieces(view, pieces)._decode_all()
         except Exception:
             return self._sound_ones(
                 view, [Piece(c, row, row + 1) for c, low, high in pieces for row in range(low, high)]
@@ -381,16 +390,9 @@ def _is_there(sample: Any) -> bool:
     return sample is not _GONE
 
 
-def _read(batch: SampleBatch[Any]) -> None:
-    """Decode all fields of a batch."""
-    for name in batch.stored_fields():
-        with contextlib.suppress(RaggedBatch):
-            batch[name]
-
-
 def _error(view: View, piece: Piece) -> Exception | None:
     try:
-        _read(SampleBatch.from_pieces(view, [piece]))
+        SampleBatch.from_pieces(view, [piece])._decode_all()
     except Exception as error:
         return error
     return None

@@ -12,9 +12,6 @@ from typing import Any
 import numpy as np
 
 from .dataset import Dataset
-from .decode import Piece
-from .decode import samples as decoded
-from .epoch import Epoch
 from .errors import AtdataError, ManifestError, SampleTypeError
 from .sample import DictSample, PackableSample, plan_of
 from .schema import schema_of
@@ -130,9 +127,9 @@ def inspect(dataset: Dataset[Any], *, samples: int = LOOKED_AT) -> Inspection:
         >>> found.samples, [(field.name, field.type) for field in found.fields], found.problems
         (5, [('n', 'int')], ())
     """
-    shards = tuple(_state(dataset, shard) for shard in dataset.list_shards())
+    shards = tuple(_state(part, shard) for part in dataset._parts() for shard in part.list_shards())
     problems = [f"{shard.name}: {shard.problem}" for shard in shards if shard.problem is not None]
-    problems += [*_absent(dataset)]
+    problems += [problem for part in dataset._parts() for problem in _absent(part)]
     rows: list[Mapping[str, Any]] = []
     try:
         rows += (row for _, row in islice(keyed(dataset), samples))
@@ -154,10 +151,7 @@ def _record(kind: type[Any]) -> Mapping[str, Any]:
 
 def keyed(dataset: Dataset[Any]) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
     """Each sample's key, and its values by field; without a sample type, bytes that hold an array are that array."""
-    view = dataset._view
-    for chunk in Epoch(dataset.source, view)._chunks():
-        for row, sample in enumerate(decoded(view, [Piece(chunk, 0, len(chunk))])):
-            yield chunk.where(row).key, _values(sample)
+    return ((key, _values(sample)) for key, sample in dataset._keyed())
 
 
 def _values(sample: Any) -> Mapping[str, Any]:

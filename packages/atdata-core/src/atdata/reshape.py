@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from .copying import copy_shards, originals
 from .dataset import Dataset
-from .epoch import Epoch, Picks, Shuffle
 from .errors import AtdataError, EmptyDataset, SampleTypeError
 from .naming import ShardNames
+from .order import Picks
 from .progress import Progress, counted, known_total
 from .schema import diff, schema_of
 from .storing import MAXSIZE
@@ -186,10 +186,10 @@ def _assign(sizes: Sequence[int], total: int, seed: int) -> npt.NDArray[np.uint1
 
 def _stored(dataset: Dataset[Any], seed: int | None = None) -> Iterator[tuple[str | None, bytes]]:
     """The samples of a dataset as they are stored, each with its key."""
-    shuffle = None if seed is None else Shuffle(_SHARDS, _SAMPLES, _SAMPLES, seed, 0)
-    for chunk in Epoch(dataset.source, dataset._view, shuffle)._chunks():
-        for row in range(len(chunk)):
-            yield chunk.where(row).key, bytes(chunk.payload(row))
+    feed = dataset._feed(None if seed is None else (_SHARDS, _SAMPLES, _SAMPLES), seed)
+    if dataset._remade is None:
+        return ((where.key, payload) for where, payload in feed.stored())
+    return ((key, sample.packed) for key, sample in feed.keyed())
 
 
 def _write(writer: ShardWriter[Any], key: str | None, payload: bytes) -> None:

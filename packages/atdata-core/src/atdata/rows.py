@@ -6,6 +6,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
 
@@ -94,7 +95,12 @@ class Share:
 
     def __call__(self, rows: Rows) -> Rows:
         low, high = (round(part * len(rows)) for part in (self.low, self.high))
-        return numbers(rows, np.sort(Permutation(len(rows), key_of(self.seed))(np.arange(low, high))))
+        return numbers(rows, _chance(len(rows), low, high, self.seed))
+
+
+@lru_cache(maxsize=8)  # the rows are asked for in every pass
+def _chance(count: int, low: int, high: int, seed: int) -> Numbers:
+    return np.sort(Permutation(count, key_of(seed))(np.arange(low, high)))
 
 
 def shares(parts: Sequence[float], seed: int) -> list[Share]:
@@ -135,12 +141,18 @@ def woven(parts: Sequence[Rows], weights: Sequence[float] | None, seed: int) -> 
     given = sizes if weights is None else [float(weight) for weight in weights]
     total = min((size / weight for size, weight in zip(sizes, given, strict=True) if weight > 0), default=0)
     counts = [min(size, round(weight * total)) for size, weight in zip(sizes, given, strict=True)]
+    rows = [numbers(part, np.arange(n)) for part, n in zip(parts, counts, strict=True) if n]
+    return np.concatenate(rows)[_turns(tuple(filter(None, counts)), seed)] if rows else range(0)
+
+
+@lru_cache(maxsize=8)
+def _turns(counts: tuple[int, ...], seed: int) -> Numbers:
+    """In which order parts of so many rows take turns."""
     bits = np.random.PCG64(np.random.SeedSequence(key_of(seed)))
     # of each part, one row in each of as many equal stretches as it has rows, anywhere in it
-    where = [(np.arange(n) + bits.random_raw(n) * 2.0**-64) / n for n in counts if n]
-    order = np.argsort(np.concatenate(where), kind="stable") if where else np.empty(0, np.int64)
-    rows = [numbers(part, np.arange(n)) for part, n in zip(parts, counts, strict=True) if n]
-    return np.concatenate(rows)[order] if rows else range(0)
+    return np.argsort(
+        np.concatenate([(np.arange(n) + bits.random_raw(n) * 2.0**-64) / n for n in counts]), kind="stable"
+    )
 
 
 def runs(rows: Rows, ends: Numbers) -> npt.NDArray[np.int64]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import os
+import threading
 import typing
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,10 +19,12 @@ import numpy.typing as npt
 from .decode import Piece, Step, View, samples
 from .epoch import UNKNOWN, Epoch, Pass
 from .errors import SampleNotFound, SampleTypeError
-from .reading import gather
+from .feed import Feed
+from .order import AHEAD, Numbers
+from .reading import Item, gather
 from .rows import Between, Pick, chosen, numbers, shares
 from .sequence import FromFiles, FromStreams, Lost, Order
-from .shard.blocks import Chunk
+from .shard.reader import Record
 from .table import Joint, Table, Tree
 
 if TYPE_CHECKING:
@@ -37,22 +41,46 @@ RT = typing.TypeVar("RT")
 
 
 class _Reader:
-    """Single samples of a table."""
+    """Single samples of a table, for one process."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, tree: Tree) -> None:
+        table = Table.of(tree, scan=True)
+        if table is None:
+            raise TypeError(UNKNOWN)
         self.table = table
-        order = Order(table, None)
-        self._source = FromFiles(table) if table.local else FromStreams(order)
+        self.process = os.getpid()
+        self._views = Epoch(tree).views
+        self._source = FromFiles(table) if table.local else FromStreams(Order(table, None))
+        self._lock = threading.Lock()
 
-    def chunk(self, places: npt.NDArray[np.int64]) -> Chunk:
-        """The samples at some places, as they are stored."""
-        found = self._source.take(places, numbers(self.table.rows, places))
-        items = []
+    def _take(self, places: Numbers) -> list[Item]:
+        with self._lock:
+            found = self._source.take(places, numbers(self.table.rows, places))
         for item in found:
             if isinstance(item, Lost):
                 raise item.error
-            items.append(item)
-        return gather(items)
+        return typing.cast("list[Item]", found)
+
+    def samples(self, places: Numbers) -> list[Any]:
+        """The samples at some places."""
+        made: list[Any] = [None] * len(places)
+        view_of = self.table.views(self._views)
+        shards, _ = self.table.locate(numbers(self.table.rows, places))
+        which = np.zeros(len(places), np.intp) if view_of is None else view_of[shards]
+        for number in np.unique(which).tolist():
+            mine = np.flatnonzero(which == number)
+            chunk = gather(self._take(places[mine]))
+            found = samples(self._views[number], [Piece(chunk, 0, len(chunk))])
+            for place, sample in zip(mine.tolist(), found, strict=True):
+                made[place] = sample
+        return made
+
+    def keys(self) -> Iterator[str]:
+        """The keys of all samples, which are not read."""
+        for low in range(0, len(self.table.rows), AHEAD):
+            for item in self._take(np.arange(low, min(low + AHEAD, len(self.table.rows)))):
+                key = item.key if isinstance(item, Record) else item[0].where(item[1]).key
+                yield key or ""
 
 
 class Selectable(Generic[ST]):
@@ -71,15 +99,15 @@ class Selectable(Generic[ST]):
 
     # --------------------------------------------------------------------------------------------- samples
 
-    @cached_property
+    @property
     def _reader(self) -> _Reader:
-        table = Table.of(self._tree, scan=True)
-        if table is None:
-            raise TypeError(UNKNOWN)
-        return _Reader(table)
+        reader: _Reader | None = self.__dict__.get("_opened")
+        if reader is None or reader.process != os.getpid():  # streams cannot be shared with a process that was forked
+            reader = self.__dict__["_opened"] = _Reader(self._tree)
+        return reader
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_reader", "_numbers")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_opened", "_numbers")}
 
     @overload
     def __getitem__(self, item: int) -> ST: ...
@@ -93,6 +121,7 @@ class Selectable(Generic[ST]):
             TypeError: the number of samples is not known.
         """
         if isinstance(item, slice):
+            _ = range(0)[item]  # which refuses what is no slice of integers
             return self._picking(Between(item.start, item.stop, item.step), "samples by number")
         try:
             place = operator.index(item)
@@ -103,26 +132,17 @@ class Selectable(Generic[ST]):
     def __getitems__(self, places: Sequence[int]) -> list[ST]:
         """Samples by their numbers, read together; what map-style loaders ask for."""
         self._unfiltered("samples by number")
-        reader = self._reader
-        wanted = chosen(places)(range(len(reader.table.rows)))
-        if not len(wanted):
-            return []
-        which = reader.table.views(numbers(reader.table.rows, np.asarray(wanted)), views := Epoch(self._tree).views)
-        made: list[Any] = [None] * len(which)
-        for number in set(which):
-            mine = [place for place, of in enumerate(which) if of == number]
-            chunk = reader.chunk(np.asarray(wanted)[mine])
-            for place, sample in zip(mine, samples(views[number], [Piece(chunk, 0, len(chunk))]), strict=True):
-                made[place] = sample
-        return made
+        wanted = chosen(places)(range(len(self._reader.table.rows)))
+        return self._reader.samples(np.asarray(wanted)) if len(wanted) else []
 
     def keys(self) -> Iterator[str]:
         """The samples' keys, in order."""
-        return (
-            (key for key, _ in self._keyed())
-            if self._filters
-            else Pass(Epoch(self._tree, world_size=1, rank=0), 0).feed().keys()
-        )
+        if self._filters:
+            return (key or "" for key, _ in self._keyed())
+        try:
+            return self._reader.keys()
+        except TypeError:  # nothing is known of the shards: all are read
+            return (where.key or "" for where, _ in self._feed().stored())
 
     def get(self, key: str) -> ST:
         """The first sample of a key. The keys of local shards are read once, then kept.
@@ -138,9 +158,13 @@ class Selectable(Generic[ST]):
             return self[self._numbers[key]]
         raise SampleNotFound(f"no sample has the key {key!r}; keys() gives those there are")
 
-    def _keyed(self) -> Iterator[tuple[str, ST]]:
+    def _feed(self, mixing: tuple[int, int, int] | None = None, seed: int | None = None) -> Feed:
+        """All samples, in order or mixed, for this process alone."""
+        return Pass(Epoch(self._tree, mixing, seed, rank=0, world_size=1), 0).feed()
+
+    def _keyed(self) -> Iterator[tuple[str | None, ST]]:
         """All samples in order, each with its key."""
-        return Pass(Epoch(self._tree, rank=0, world_size=1), 0).feed().keyed()
+        return self._feed().keyed()
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from .batch import SampleBatch
 from .dataset import Dataset
-from .decode import Piece, stacked
-from .epoch import Epoch
+from .decode import stacked
 from .errors import SampleDecodeError
 from .moments import Moments, Numbers
 from .progress import Progress, counted
@@ -129,9 +128,7 @@ def _is_typed(sample_type: type[Any]) -> bool:
 
 def batches(dataset: Dataset[Any]) -> Iterator[SampleBatch[Any]]:
     """The samples in order, as many to a batch as lie together: memory is bounded by bytes, not by a number."""
-    view = dataset._view
-    for chunk in Epoch(dataset.source, view)._chunks():
-        yield SampleBatch.from_pieces(view, [Piece(chunk, 0, len(chunk))])
+    return dataset._feed().together()
 
 
 def _columns(batch: SampleBatch[Any], fields: Collection[str] | None) -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from .decode import View
 from .errors import AtdataError, ShardCorrupted
@@ -209,11 +210,9 @@ class Table:
         """How many samples a shard has."""
         return int(self.ends[shard] - self.begins[shard])
 
-    def views(self, rows: Numbers, views: Sequence[View]) -> list[int]:
-        """For each number of a sample which of the views it is read as."""
-        of_shard = np.array([views.index(shard.leaf.view) for shard in self.shards], np.intp)
-        found: list[int] = of_shard[self.locate(rows)[0]].tolist()
-        return found
+    def views(self, views: Sequence[View]) -> npt.NDArray[np.intp] | None:
+        """For each shard, which of the views its samples are read as; None if there is one."""
+        return np.array([views.index(shard.leaf.view) for shard in self.shards]) if len(views) > 1 else None
 
     def locate(self, rows: Numbers) -> tuple[Numbers, Numbers]:
         """For each number of a sample that of its shard, and its row in there."""

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -132,14 +133,15 @@ def validate(dataset: Dataset[Any], *, progress: Progress = None) -> Validation:
     reports: list[ShardReport] = []
 
     def read() -> Iterator[int]:
-        for shard in dataset.list_shards():
-            check = _Check(dataset, shard)
-            yield from check.read()
-            reports.append(check.report())
+        for part in dataset._parts():
+            for shard in part.list_shards():
+                check = _Check(part, shard)
+                yield from check.read()
+                reports.append(check.report())
 
     for _ in counted(read(), progress, lambda: dataset.num_samples, lambda samples: samples):
         pass
-    return Validation(tuple(reports), tuple(_manifest_problems(dataset)))
+    return Validation(tuple(reports), tuple(chain.from_iterable(map(_manifest_problems, dataset._parts()))))
 
 
 def _manifest_problems(dataset: Dataset[Any]) -> Iterator[Problem]:
