@@ -53,6 +53,7 @@ class Progress:
             self._before += self._size
             self._size = length_hint(made)
             self._rest = iter(made)
+            del made  # so that its memory is free when the next one is made
             yield self._rest
 
 
