@@ -98,6 +98,7 @@ class FromFiles:
         self._files = OpenShards(table)
 
     def take(self, places: Numbers, rows: Numbers) -> Sequence[Item | Lost]:
+        """The samples; their places do not matter."""
         try:
             return self._files.places(rows)
         except (AtdataError, OSError):
@@ -122,6 +123,7 @@ class FromStreams:
         self._lanes: dict[int, _Lane] = {}
 
     def take(self, places: Numbers, rows: Numbers) -> Sequence[Item | Lost]:
+        """The samples, of each lane in the order of their places."""
         lanes, inside = self._order.lanes.split(places)
         found: list[Item | Lost] = []
         for part in np.split(np.arange(len(places)), np.flatnonzero(np.diff(lanes)) + 1):

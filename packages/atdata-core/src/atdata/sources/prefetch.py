@@ -155,9 +155,15 @@ class ThreadedStream(io.RawIOBase):
         raise NotImplementedError
 
     def readable(self) -> bool:
+        """True."""
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
+        """Wait for bytes and take what fits; 0 at the end.
+
+        Raises:
+            ShardUnreadable: this is a fork of the process that opened the stream.
+        """
         if self.closed:
             raise ValueError("I/O operation on closed file")
         if self._owner != os.getpid():
@@ -165,6 +171,7 @@ class ThreadedStream(io.RawIOBase):
         return self.take(memoryview(buffer).cast("B"))
 
     def close(self) -> None:
+        """End the threads, if they are of this process."""
         # after a fork, connections, threads and locks are still the parent's
         if not self.closed and self._owner == os.getpid():
             self.stop()
