@@ -84,8 +84,8 @@ class Block(Chunk):
         offset = self._position + int(self._heads[row])
         return Where(self._shard, self.name(row)[: -len(SUFFIX)], offset)
 
-    def __del__(self) -> None:
-        if len(self._buffer) <= _LARGEST:
+    def __del__(self, largest: int = _LARGEST) -> None:  # when a program ends, the global name may be gone before
+        if len(self._buffer) <= largest:
             self._free.append(self._buffer)
 
 
