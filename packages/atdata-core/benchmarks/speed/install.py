@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .options import parse
-from .peers import PEERS, TORCH, Needs
+from .peers import LOADER, PEERS, TORCH, Needs
 
 PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
 
@@ -54,12 +54,14 @@ def main() -> None:
         constraints = Path(folder, "constraints.txt")
         # all are measured with the same NumPy
         constraints.write_text(f"numpy=={version('numpy')}\n{TORCH}\n")
-        for name in parse().peers:
-            if find_spec(PEERS[name].module):
+        options = parse()
+        wanted = {"to_torch": LOADER} if options.loaders else {}
+        for name, needs in (wanted | {name: PEERS[name] for name in options.peers}).items():
+            if find_spec(needs.module):
                 continue
             print(f"installing what {name} needs", flush=True)
             try:
-                install(PEERS[name], constraints)
+                install(needs, constraints)
             except Refused as refused:
                 print(f"{name} is left out: {refused}", flush=True)
 

@@ -98,17 +98,19 @@ def reading(
                     raise
                 say(f"{workload.name}, {mode}: {formats[name].title} is left out: {type(error).__name__}: {error}")
             else:
-                cases[name] = partial(_seconds, begin)
+                cases[name] = partial(pass_seconds, begin)
         say(f"{workload.name}, {mode}: timing {len(cases)} formats, {rounds} rounds")
-        for name, values in interleaved(cases, rounds, _long).items():
+        for name, values in interleaved(cases, rounds, is_long).items():
             results.add("read", workload.name, mode, name, values)
 
 
-def _long(name: str, seconds: float) -> bool:
+def is_long(name: str, seconds: float) -> bool:
+    """Whether a pass needs no more rounds."""
     return name not in FORMATS and seconds > LONG
 
 
-def _seconds(begin: Pass) -> float:
+def pass_seconds(begin: Pass) -> float:
+    """How long a pass takes."""
     started = perf_counter()
     for _ in begin():
         pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .peers import PEERS
+from .peers import LOADERS, PEERS
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -25,13 +25,17 @@ def parse() -> argparse.Namespace:
         metavar="A,B,...",
         help=f"only these of {', '.join(PEERS)}; or none. By default all",
     )
+    parser.add_argument("--loaders", action="store_true", help="compare the loaders of batches for training instead")
     parser.add_argument("--rounds", type=int, default=3, help="timed passes of each reader (%(default)s)")
     parser.add_argument("--scale", type=float, default=1.0, help="0.1 takes a tenth of the samples")
     parser.add_argument("--data", type=Path, help="folder to keep what was written in, and to find it again")
     parser.add_argument("--json", type=Path, default=RESULTS / "speed.json", help="where all figures go")
     parser.add_argument("--plot", type=Path, default=RESULTS / "speed.png", help="where the picture goes")
     parser.add_argument("--update-docs", action="store_true", help="put tables and picture into docs/benchmarks.md")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.loaders:
+        options.peers = [name for name in options.peers if name in LOADERS]
+    return options
 
 
 def _names(text: str) -> list[str]:

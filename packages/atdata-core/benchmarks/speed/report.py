@@ -14,7 +14,7 @@ from .workloads import MAIN, SHAPES, Workload
 ROOT = Path(__file__).resolve().parents[4]
 PAGE = ROOT / "docs" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "images" / "benchmarks.png"
-BETWEEN_MARKERS = re.compile(r"(?<=<!-- results -->\n).*(?=<!-- end of results -->)", re.DOTALL)
+BETWEEN_MARKERS = r"(?<=<!-- {0} -->\n).*(?=<!-- end of {0} -->)"
 NOT_MEASURED = "-"
 
 
@@ -38,14 +38,11 @@ def number(value: float | None, form: str = "") -> str:
 
 def tables(results: Results) -> str:
     """Everything that was measured, in Markdown."""
-    about = results.about
     measured = {row.workload for row in results.rows}
     main = [workload for workload in MAIN if workload.name in measured]
     shapes = [workload for workload in SHAPES if workload.name in measured]
     parts = [
-        f"{about['cpu']}, {about['cores']} cores, {about['system']}, Python {about['python']}, NumPy {about['numpy']}; "
-        f"medians of {about['rounds']} rounds"
-        + (f"; {about['scale']:g} of the samples." if about["scale"] != 1 else "."),
+        _about(results),
         *(_reading(results, workload) for workload in main),
     ]
     if main:
@@ -58,6 +55,65 @@ def tables(results: Results) -> str:
             + table(["", *SHAPE_MODES], ([w.name, *_speeds(results, w, OURS, SHAPE_MODES)] for w in shapes))
         )
     return "\n\n".join(parts) + "\n"
+
+
+def _about(results: Results) -> str:
+    about = results.about
+    scaled = f"; {about['scale']:g} of the samples" if about["scale"] != 1 else ""
+    return (
+        f"{about['cpu']}, {about['cores']} cores, {about['system']}, Python {about['python']}, NumPy {about['numpy']}; "
+        f"medians of {about['rounds']} rounds{scaled}."
+    )
+
+
+def loader_tables(results: Results) -> str:
+    """What was measured of loaders, in Markdown."""
+    from .feed import EPOCHS, PLACES
+    from .loaders import MODES
+
+    measured = {row.workload for row in results.rows if row.measure == "load"}
+    workloads = [workload for workload in MAIN if workload.name in measured]
+    memory = [
+        [f"after {count} epochs", *(_cell(results, 1e-6, "epochs", w.name, str(count), OURS) for w in workloads)]
+        for count in EPOCHS
+    ]
+    resuming = [
+        [
+            mode,
+            *(_cell(results, 1e3, "resume", "", f"{mode}, {place}", OURS) for place in PLACES),
+            _cell(results, 1, "state", "", mode, OURS),
+        ]
+        for mode in ("ordered", "shuffled")
+    ]
+    parts = [
+        _about(results),
+        *(_loading(results, workload, [*MODES]) for workload in workloads),
+        "**Memory** of a process that loads epoch after epoch, MB\n\n"
+        + table(["", *(w.name for w in workloads)], memory),
+        "**Going on** in an epoch of a million samples: ms from a state to the next batch, bytes of the state\n\n"
+        + table(["", *PLACES, "state"], resuming),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _loading(results: Results, workload: Workload, modes: list[str]) -> str:
+    count = workload.scaled(results.about["scale"]).count
+    rows = [
+        [title, *(_cell(results, 1e6 / count, "load", workload.name, mode, name) for mode in modes)]
+        for name, title in results.titles.items()
+    ]
+    ratios = []
+    for mode in modes:
+        ours, *others = (results.median("load", workload.name, mode, name) for name in results.titles)
+        known = [other for other in others if other]
+        ratios.append(number(min(known) / ours if ours and known else None))
+    head = f"**{workload.name}**: {workload.about}; µs per sample\n\n"
+    return head + table(["", *modes], [*rows, ["the best other over atdata", *ratios]])
+
+
+def _cell(results: Results, unit: float, *measured: str) -> str:
+    value = results.median(*measured)
+    return number(value and value * unit)
 
 
 def _reading(results: Results, workload: Workload) -> str:
@@ -142,9 +198,14 @@ def draw(results: Results, path: Path) -> None:
     pyplot.close(figure)
 
 
-def update_docs(results: Results) -> None:
-    """Put tables and picture into the page."""
+def update_docs(results: Results, *, loaders: bool) -> None:
+    """Put tables, and the picture of the formats, into the page."""
+    if loaders:
+        text, name = loader_tables(results), "loaders"
+    else:
+        link = f"![Reading speeds as bars]({PICTURE.relative_to(PAGE.parent).as_posix()})"
+        text, name = f"{link}\n\n{tables(results)}", "results"
+        draw(results, PICTURE)
+    between = re.compile(BETWEEN_MARKERS.format(name), re.DOTALL)
     page = PAGE.read_text(encoding="utf-8")
-    link = f"![Reading speeds as bars]({PICTURE.relative_to(PAGE.parent).as_posix()})"
-    PAGE.write_text(BETWEEN_MARKERS.sub(lambda _: f"\n{link}\n\n{tables(results)}\n", page), encoding="utf-8")
-    draw(results, PICTURE)
+    PAGE.write_text(between.sub(lambda _: f"\n{text}\n", page), encoding="utf-8")

@@ -19,8 +19,8 @@ class Result:
     """One thing measured, in every round.
 
     Attributes:
-        measure: ``read``, ``first``, ``view``, ``write`` and ``processes`` are seconds, ``memory`` is bytes, ``disk`` a
-            ratio.
+        measure: ``read``, ``load``, ``first``, ``view``, ``write``, ``processes`` and ``resume`` are seconds,
+            ``memory``, ``epochs`` and ``state`` are bytes, ``disk`` is a ratio.
         workload: name of the workload.
         mode: in which way, where there are several.
         format: name of the format.

@@ -102,6 +102,12 @@ class Ours(TarFormat):
     def samples(self, workload: Workload, shards: list[str]) -> Iterable[Any]:
         return Dataset.of(workload.typed, shards)
 
+    def loader(self, workload: Workload, folder: Path, shuffle: bool, workers: int) -> Iterable[Batch]:
+        """All samples in batches of tensors, made by a thread or by workers."""
+        dataset, size = Dataset.of(workload.typed, shards_in(folder)), workload.batch_size
+        order = {"buffer_samples": workload.buffer, "seed": SEED} if shuffle else {}
+        return dataset.to_torch(size, shuffle=shuffle, num_workers=workers, **order)
+
 
 class Baseline(TarFormat):
     """The shortest code that a person who knows webdataset would write: what all others are compared with."""

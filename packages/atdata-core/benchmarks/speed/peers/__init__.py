@@ -43,6 +43,11 @@ PEERS = {
 }
 
 
+# Peers with loaders for training, and what ours needs.
+LOADERS = ("litdata", "mosaic", "webdataset_npy")
+LOADER = Needs("torch", (TORCH,))
+
+
 def load(name: str) -> Format:
     """The peer of that name.
 

@@ -12,11 +12,12 @@ import torch
 
 # Its image datasets, which are not used here, need a torchvision that fits the torch; imported with it, all would fail.
 sys.modules["streaming.vision"] = ModuleType("streaming.vision")
-from streaming import MDSWriter, StreamingDataset  # noqa: E402
+from streaming import MDSWriter, StreamingDataLoader, StreamingDataset  # noqa: E402
 from streaming.base.util import clean_stale_shared_memory  # noqa: E402
 
-from ..formats import SEED, RowFormat  # noqa: E402
+from ..formats import SEED, Batch, RowFormat  # noqa: E402
 from ..workloads import Field, Workload  # noqa: E402
+from .loading import collate, opened  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -33,6 +34,13 @@ class Peer(RowFormat):
     def rows(self, workload: Workload, folder: Path, shuffle: bool) -> Iterable[dict[str, Any]]:
         clean_stale_shared_memory()  # a pass before this one is not always done with it
         return StreamingDataset(local=str(folder), batch_size=workload.batch_size, shuffle=shuffle, shuffle_seed=SEED)
+
+    def loader(self, workload: Workload, folder: Path, shuffle: bool, workers: int) -> Iterable[Batch]:
+        dataset = self.rows(workload, folder, shuffle)
+        loader = StreamingDataLoader(
+            dataset, batch_size=workload.batch_size, num_workers=workers, collate_fn=collate(workload)
+        )
+        return opened(workload, loader)
 
 
 def _encoding(field: Field) -> str:
