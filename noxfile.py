@@ -19,6 +19,7 @@ IMPORT_NAMES = {
 }
 CONSTRAINTS = "constraints.txt"
 EXAMPLES = "docs/examples/requirements.txt"
+SUITE = {"PYTHONPATH": str(ROOT / "packages" / "atdata-core" / "benchmarks")}
 # The distribution "atdata" pulls in all others, editable too, as members of its workspace.
 WORKSPACE = ["-e", ".[atmosphere]"]
 
@@ -266,15 +267,28 @@ def fuzz(session: nox.Session) -> None:
     session.run("pytest", "-n", "auto", "--dist", "worksteal", "-rP", *files, env={"ATDATA_FUZZ": times})
 
 
-# pip, because a build of torch without gigabytes for graphics cards may be at hand for it alone; and kept, because the
-# formats that atdata is compared with are large.
+# pip, because a build of torch without gigabytes for graphics cards may be at hand for it alone; and kept, because what
+# is installed is large. So in the next session, too.
+@nox.session(python=PYTHONS[0], venv_backend="venv", reuse_venv=True)
+def torch(session: nox.Session) -> None:
+    """Test what needs torch, on the CPU: tensors, workers, ranks, and the training example."""
+    install(session, "-e", "packages/atdata-core", "hypothesis", "pytest", "pytest-xdist", "scikit-learn")
+    session.run("python", "-m", "speed.install", "--loaders", "--peers", "none", env=SUITE)
+    found = "from importlib.util import find_spec; print(find_spec('torch'))"
+    if "None" in session.run("python", "-c", found, silent=True):
+        session.skip("pip finds no torch for CPUs alone")
+    session.install("torchdata")
+    tests = map(str, sorted(ROOT.glob("packages/atdata-core/tests/test_torch_*.py")))
+    session.run("pytest", "-n", "auto", *tests, *session.posargs)
+    session.run("pytest", "docs", "-k", "torch or loaders")
+
+
 @nox.session(python=PYTHONS[0], venv_backend="venv", reuse_venv=True)
 def bench(session: nox.Session) -> None:
     """Compare speed with other formats; docs/benchmarks.md lists the options."""
     install(session, "-e", "packages/atdata-core", "matplotlib")
-    suite = {"PYTHONPATH": str(ROOT / "packages" / "atdata-core" / "benchmarks")}
-    session.run("python", "-m", "speed.install", *session.posargs, env=suite)
-    session.run("python", "-m", "speed", *session.posargs, env=suite)
+    session.run("python", "-m", "speed.install", *session.posargs, env=SUITE)
+    session.run("python", "-m", "speed", *session.posargs, env=SUITE)
     if not session.posargs:
         session.run("python", "packages/atdata-core/benchmarks/import_time.py")
 
@@ -282,10 +296,14 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def constraints(session: nox.Session) -> None:
     """Write constraints.txt anew from the newest versions."""
+    projects = [ROOT / "pyproject.toml", *(ROOT / "packages" / name / "pyproject.toml" for name in IMPORT_NAMES)]
+    tables = [nox.project.load_toml(path)["project"].get("optional-dependencies", {}) for path in projects]
+    extras = sorted({name for table in tables for name in table} - {"torch"})  # which the torch session installs
     session.run(
         *("uv", "pip", "compile", "--quiet", "--upgrade", "--universal", "--python-version", PYTHONS[0]),
-        *("--custom-compile-command", "nox -s constraints", "--no-annotate", "--all-extras", "--group", "dev"),
+        *("--custom-compile-command", "nox -s constraints", "--no-annotate", "--group", "dev"),
+        *(f"--extra={name}" for name in extras),
         *(f"--no-emit-package={name}" for name in ("atdata", *IMPORT_NAMES)),
-        *("pyproject.toml", *(f"packages/{name}/pyproject.toml" for name in IMPORT_NAMES), EXAMPLES),
+        *(*map(str, projects), EXAMPLES),
         *("--output-file", CONSTRAINTS),
     )

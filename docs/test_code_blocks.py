@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(page for pattern in ("*.md", "docs/**/*.md", "packages/*/README.md") for page in ROOT.glob(pattern))
 FENCE = re.compile(r"\s*```(\w*)")
-OPTIONAL = {"PIL", "datasets", "pandas", "polars", "pyarrow"}  # what pages use beside atdata and need not be installed
+# What pages use beside atdata and need not be installed
+OPTIONAL = {"PIL", "datasets", "pandas", "polars", "pyarrow", "torch"}
 
 
 def program(page: Path) -> str:
@@ -41,7 +42,7 @@ def missing(code: str) -> list[str]:
 @pytest.mark.parametrize("page", PROGRAMS)
 def test_page_runs(page: str, tmp_path: Path) -> None:
     if lacking := missing(PROGRAMS[page]):
-        pytest.skip(f"{page} needs {', '.join(lacking)}; nox -s docs installs all")
+        pytest.skip(f"{page} needs {', '.join(lacking)}; nox -s docs installs all but torch, which nox -s torch does")
     script = tmp_path / "page.py"
     script.write_text(PROGRAMS[page], encoding="utf-8")
     done = subprocess.run([sys.executable, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True)

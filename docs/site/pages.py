@@ -13,7 +13,10 @@ REFERENCE = {
     "datasets": (
         "Datasets",
         "atdata",
-        ["Dataset", "DatasetDict", "SampleStream", "load_dataset", "write_samples", "ShardWriter"],
+        [
+            *("Dataset", "DatasetDict", "SampleStream", "load_dataset", "write_samples", "ShardWriter"),
+            *("export.torch.TensorLoader", "export.numpy.ArrayLoader"),
+        ],
     ),
     "lenses": ("Lenses", "atdata", ["lens", "Lens", "LensNetwork"]),
     "looking": (

@@ -17,6 +17,7 @@ from .decode import Piece, View, samples
 from .dtypes import DtypePolicy, check_policy
 from .epoch import UNKNOWN, Epoch, Pass, Sharing, shared
 from .errors import AtdataError, MalformedSample, SampleDecodeError, SampleTypeError
+from .export.methods import Exportable
 from .lens import Lens, LensNetwork
 from .protocols import DataSource
 from .sample import DictSample, PackableSample, plan_of
@@ -30,11 +31,8 @@ from .sources.url import URLSource, parts_of, path_of
 from .table import JoinedSource, Joint, Leaf, Table, Tree
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from typing_extensions import TypeVar
 
-    from .progress import Progress
     from .stream import SampleStream
 
     ST = TypeVar("ST", default=DictSample)
@@ -56,7 +54,7 @@ class _ShardListSource(Protocol):
 Source: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | DataSource | _ShardListSource"
 
 
-class Dataset(Selectable[ST]):
+class Dataset(Selectable[ST], Exportable[ST]):
     """Samples of one type in one or more shards. Nothing is read before it is asked for.
 
     ``Dataset[T](source)`` reads samples as ``T``; without ``[T]`` they are ``DictSample``.
@@ -331,43 +329,6 @@ class Dataset(Selectable[ST]):
     def head(self, n: int = 5) -> list[ST]:
         """The first ``n`` samples, or all if there are fewer."""
         return list(islice(self, n))
-
-    def to_parquet(
-        self,
-        path: str | os.PathLike[str],
-        sample_map: Callable[[ST], Mapping[str, Any]] | None = None,
-        maxcount: int | None = None,
-        *,
-        row_group_size: int | None = None,
-        progress: Progress = None,
-        **kwargs: Any,
-    ) -> list[Path]:
-        """Write the samples to Parquet, in order, a row group at a time; needs the extra ``parquet``.
-
-        An array field becomes a column of numbers where its arrays have no dimension, of lists where they have one,
-        and else of ``{shape, data}`` with the elements in C order; dtypes are kept, None is null, and bytes stay
-        bytes. Files appear when all are complete and replace those of the same names, with ``maxcount`` also numbered
-        ones beyond the new last; after an exception everything is as it was.
-
-        Args:
-            path: the file.
-            sample_map: makes of a sample the dict of column names and values that is written; by default all fields.
-            maxcount: at most so many samples per file; ``data.parquet`` becomes ``data-000000.parquet`` and on.
-            row_group_size: at most so many samples per row group; a row group never gets much larger than 64 MiB.
-            progress: told how many samples are done; see ``atdata.progress``.
-            kwargs: as for ``pandas.DataFrame.to_parquet`` with pyarrow: ``compression`` and what else
-                ``pyarrow.parquet.write_table`` takes; ``engine`` and ``index`` may say what is so anyway.
-
-        Returns:
-            The paths of the files.
-
-        Raises:
-            BackendNotInstalled: pyarrow is not installed.
-            SampleTypeError: a field has values that Parquet has no form for, or none in common; names the field.
-        """
-        from .export.parquet import to_parquet
-
-        return to_parquet(self, path, sample_map, maxcount, row_group_size=row_group_size, progress=progress, **kwargs)
 
     def wrap(self, sample: Mapping[str, Any]) -> ST:
         """A sample from WebDataset's form of it.

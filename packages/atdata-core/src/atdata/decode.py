@@ -232,6 +232,23 @@ def stacked(field: Field, pieces: Sequence[Piece]) -> npt.NDArray[Any] | None:
         return None  # one by one, which finds the sample
 
 
+def run(field: Field, pieces: Sequence[Piece]) -> tuple[npt.NDArray[Any], list[int]] | None:
+    """An array field of all samples, one array behind the other in new memory, and their lengths.
+
+    None where they are not of one dimension each and of one dtype, the declared one, or where a chunk's are all alike.
+    """
+    spans: list[memoryview] = []
+    dtypes: set[np.dtype[Any]] = {field.codec.dtype} if field.codec.dtype is not None else set()
+    for chunk, low, high in pieces:
+        column = chunk.vectors(field.key) if chunk.kind(field.key) == "bin" else None
+        if column is None or not column.dtype.itemsize or dtypes - {column.dtype}:
+            return None
+        dtypes = {column.dtype}
+        spans += column.spans(low, high)
+    dtype = dtypes.pop()
+    return np.frombuffer(bytearray().join(spans), dtype), [len(span) // dtype.itemsize for span in spans]
+
+
 def samples(view: View, pieces: Iterable[Piece]) -> Iterator[Any]:
     """The samples one by one.
 

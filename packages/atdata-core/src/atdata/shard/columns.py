@@ -110,6 +110,12 @@ class Vectors:
         spans = zip(self._starts[low:high].tolist(), self._lengths[low:high].tolist(), strict=True)
         return [make(length, dtype, data, start).copy() for start, length in spans]
 
+    def spans(self, low: int, high: int) -> list[memoryview]:
+        """The elements of arrays ``low`` to ``high``, not copied."""
+        starts = self._starts[low:high]
+        ends = starts + self._lengths[low:high] * self.dtype.itemsize
+        return [self._data.data[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+
 
 class Columns:
     """The fields of samples that lie in one buffer, decoded as they are asked for.
@@ -227,6 +233,11 @@ class Columns:
         """A walked array field, if all samples have arrays of one dtype, shape and order there; else None."""
         arrays = self._array_column(name)
         return arrays if isinstance(arrays, Dense) else None
+
+    def vectors(self, name: str) -> Vectors | None:
+        """A walked array field, if its arrays have one dtype, one dimension, and lengths that differ; else None."""
+        arrays = self._array_column(name)
+        return arrays if isinstance(arrays, Vectors) else None
 
     def dtype(self, name: str) -> np.dtype[Any] | None:
         """The dtype of a walked array field, if it is one of all samples; else None."""
