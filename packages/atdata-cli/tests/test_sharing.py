@@ -163,7 +163,7 @@ def test_publish_into_the_store_of_the_configuration(run: Run, index: None, fold
 
 def test_what_cannot_be_published_is_told(run: Run, index: None, folder: Path, tmp_path: Path) -> None:
     assert "names no dataset" in run("publish", folder, "--to", "atdata://local/sampleSchema/Digit@1.0.0").err
-    assert "not a reference" in run("publish", folder, "--to", "digits").err
+    assert "names no dataset" in run("publish", folder, "--to", "digits").err
     atdata.write_samples([{"n": 1}], tmp_path / "untyped" / "a.tar")
     done = run("publish", "untyped", "--to", "@local/untyped")
     assert (done.code, "--type module:Class" in done.err) == (2, True)

@@ -101,7 +101,7 @@ def publish(
     from atdata.protocols import AbstractIndex
     from atdata.uri import LOCAL, DatasetRef, parse
 
-    ref = parse(to)
+    ref = parse(to) if to.startswith("@") else None
     if not isinstance(ref, DatasetRef):
         raise typer.BadParameter(f"{to!r} names no dataset; use @local/name or @handle/name", param_hint="--to")
     index: AbstractIndex = plugins.get("atdata.indexes", "local" if ref.authority == LOCAL else "atmosphere")()

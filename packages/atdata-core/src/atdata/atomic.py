@@ -136,7 +136,7 @@ def _end(folder: Path, lock: int, owner: int, *, remove: bool) -> None:
 
 def exists(path: Path) -> ShardExists:
     """The error for a name that is taken."""
-    return ShardExists(f"{path} exists; choose another path, or pass overwrite=True to replace it")
+    return ShardExists(f"{path} exists; choose another path, or replace it: overwrite=True. In a shell: --overwrite")
 
 
 def _remove_stale(folder: Path) -> None:

@@ -100,7 +100,11 @@ def remove(
     entries = index.versions(name)
     what = f"{name!r} with {len(entries)} version{'s'[: len(entries) != 1]}" if cid is None else f"{cid} of {name!r}"
     if not yes:
-        typer.confirm(f"Remove {what} from {index.url}?", abort=True, err=True)
+        try:
+            typer.confirm(f"Remove {what} from {index.url}?", abort=True, err=True)
+        except typer.Abort:
+            note("Nothing was removed; --yes removes without asking.")
+            raise
     index.delete_entry(name, cid=cid)
     if as_json:
         print_json({"removed": name, "cid": cid})

@@ -318,7 +318,7 @@ class RedisCatalog:
             return IndexReadOnly(f"{self.url} cannot save to its disk and takes no changes; free its disk ({text})")
         if isinstance(error, errors.ConnectionError | errors.TimeoutError | errors.RedisClusterException):
             return IndexUnreachable(
-                f"{self.url} does not answer: {text}. Is the server running, and is this its address?"
+                f"{self.url} does not answer: {text.rstrip('.')}. Is the server running, and is this its address?"
             )
         if _passes(error, errors):
             return IndexBusy(f"{self.url} is not ready: {text}; try again")
