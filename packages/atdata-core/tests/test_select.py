@@ -428,8 +428,7 @@ def test_a_shard_that_changed_since_it_was_scanned_is_scanned_again(tmp_path):
     (tmp_path / "manifest.json").unlink()
     assert (tmp_path / "data.tar.index").exists()
     other = bare_again(tmp_path)
-    with pytest.warns(UserWarning, match="changed after it was made"):
-        assert len(other) == 7
+    assert len(other) == 7
     with pytest.warns(UserWarning, match="changed after it was made"):
         assert [sample.number for sample in other[:]] == list(range(100, 107))
 

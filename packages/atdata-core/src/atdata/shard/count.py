@@ -61,7 +61,7 @@ def scanned_count(path: Path, shard: str, status: os.stat_result) -> int:
 
 
 def _scanned(path: Path, shard: str) -> MappedShard:
-    mapped = MappedShard(path, shard)
+    mapped = MappedShard(path, shard, scan=True)
     if mapped.fault is not None:
         raise mapped.fault
     return mapped

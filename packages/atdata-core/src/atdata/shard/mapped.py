@@ -52,6 +52,7 @@ class MappedShard:
     Args:
         path: the shard.
         shard: its name, for messages.
+        scan: whether to scan it even if there is a sidecar.
 
     Attributes:
         starts: where the bytes of each sample begin, as a memoryview of int64: small, and quick to index.
@@ -63,7 +64,7 @@ class MappedShard:
         OSError: it cannot be opened.
     """
 
-    def __init__(self, path: Path, shard: str) -> None:
+    def __init__(self, path: Path, shard: str, *, scan: bool = False) -> None:
         self.shard = shard
         self.starts = memoryview(array("q"))
         self.sizes = self.starts
@@ -81,7 +82,7 @@ class MappedShard:
             self._map = _mapped(file, self._status.st_size)
         # getvalue() is the very bytes that were read, and unlike getbuffer() no export that outlives its owner
         self.view = memoryview(self._map.getvalue() if isinstance(self._map, io.BytesIO) else self._map)
-        sidecar = read_sidecar(path, _facts(path))
+        sidecar = None if scan else read_sidecar(path, _facts(path))
         if sidecar is None:
             self._scan(np.frombuffer(self.view, np.uint8))
         else:
