@@ -644,6 +644,23 @@ def test_positions_count_what_was_left_out(damaged):
                         assert first + numbers(again) == whole
 
 
+@pytest.mark.parametrize("manifest", [True, False])
+def test_local_shards_that_break_off_are_left_out_from_there(tmp_path, manifest):
+    write(tmp_path, [10, 10, 10])
+    path = tmp_path / "data-001.tar"
+    path.write_bytes(path.read_bytes()[:5_000])
+    path.with_name("data-001.tar.index").unlink()
+    if not manifest:
+        (tmp_path / "manifest.json").unlink()
+    dataset = Dataset[Item]([str(tmp_path / f"data-{shard:03}.tar") for shard in range(3)])
+    for stream in (dataset.ordered(on_error="skip"), dataset.shuffled(seed=1, on_error="skip")):
+        with pytest.warns(SampleSkipped, match="truncated"):
+            found = sorted(numbers(stream))
+        assert found == [*range(10), *range(10, found[-11] + 1), *range(20, 30)]
+        assert 20 < len(found) < 30
+        assert len(stream.skipped) == (30 - len(found) if manifest else 1)
+
+
 def test_shards_elsewhere_that_break_off_are_left_out_from_there(tmp_path):
     write(tmp_path, [10, 10, 10])
     manifest = read_manifest(tmp_path)

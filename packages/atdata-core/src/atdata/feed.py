@@ -169,7 +169,7 @@ class _Salvage:
         Raises:
             Exception: why one cannot be read, behind the batches before it, if it may not be left out.
         """
-        tested = [_tested(item) for item in found]
+        tested = _tested(found)
         of = [*(which or [0] * len(tested))]
         if self._even and self.last is None:  # nothing before the first: what comes next stands for it
             self.last = next(((x, n) for x, n in zip(tested, of, strict=True) if not isinstance(x, Lost)), None)
@@ -197,14 +197,17 @@ class _Salvage:
                 yield replace(group, holes=holes)
 
 
-def _tested(item: Item | Lost) -> Item | Lost:
-    if isinstance(item, Lost):
-        return item
+def _tested(found: Sequence[Item | Lost]) -> Sequence[Item | Lost]:
+    """The same, with those marked, too, that are only found lost when they are brought together."""
+    good = [item for item in found if not isinstance(item, Lost)]
     try:
-        gather([item])
+        if good:
+            gather(good)
     except AtdataError as error:
-        return Lost(error)
-    return item
+        if len(found) == 1:
+            return [Lost(error)]
+        return [tested for item in found for tested in _tested([item])]
+    return found
 
 
 class Feed:

@@ -20,7 +20,7 @@ from .errors import AtdataError, ShardCorrupted
 from .order import Numbers
 from .rows import Pick, Rows, joined, woven
 from .shard.blocks import Where
-from .shard.count import Folders, known_count, scanned_count
+from .shard.count import Folders, known_count, readable_count, scanned_count
 from .shard.gather import Place
 from .shard.manifest import ShardFacts
 from .shard.mapped import MappedShard
@@ -233,9 +233,10 @@ def _count(shard: Shard, scan: bool, faults: Faults | None, folders: Folders) ->
         if faults is None or faults.allowed is None:
             raise
         facts = folders.facts(path)
-        if facts is None:  # nobody will miss them
-            faults.bad(error, Where(shard.name, None, None))
-        return 0 if facts is None else facts.samples
+        if facts is not None:
+            return facts.samples
+        faults.bad(error, Where(shard.name, None, None))  # nobody will miss what is behind it
+        return readable_count(path, shard.name)
 
 
 def _status(shard: Shard, path: Path) -> os.stat_result:
@@ -283,6 +284,9 @@ class OpenShards:
         """
         shards, inside = self._table.locate(rows)
         wanted = {number: self._shard(number) for number in np.unique(shards).tolist()}
+        for number, shard in wanted.items():
+            if shard.fault is not None and inside[shards == number].max() >= len(shard):
+                raise shard.fault
         return [*zip(map(wanted.__getitem__, shards.tolist()), inside.tolist(), strict=True)]
 
     def _shard(self, number: int) -> MappedShard:
@@ -305,9 +309,7 @@ class OpenShards:
             shard.leaf.source.open_shard(shard.name).close()  # which says best what is wrong
             raise
         expected = self._table.count(number)
-        if mapped.fault is not None and len(mapped) <= expected:
-            raise mapped.fault
-        if len(mapped) != expected:
+        if len(mapped) > expected or (len(mapped) < expected and mapped.fault is None):
             raise ShardCorrupted(
                 f"it holds {len(mapped):,} samples and its manifest or index says {expected:,}; if it was "
                 "written anew meanwhile, open the dataset anew"

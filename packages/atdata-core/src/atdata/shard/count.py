@@ -60,6 +60,14 @@ def scanned_count(path: Path, shard: str, status: os.stat_result) -> int:
     return _counted(path, shard, status.st_mtime_ns, status.st_size, status.st_ino)
 
 
+def readable_count(path: Path, shard: str) -> int:
+    """How many samples come before whatever is wrong with a shard."""
+    try:
+        return len(MappedShard(path, shard, scan=True))
+    except OSError:
+        return 0
+
+
 def _scanned(path: Path, shard: str) -> MappedShard:
     mapped = MappedShard(path, shard, scan=True)
     if mapped.fault is not None:
