@@ -94,8 +94,6 @@ def test_padded_fields_are_tensors_with_lengths(tmp_path):
 def test_arrays_that_torch_cannot_share_are_copied():
     frozen = np.arange(3)
     frozen.flags.writeable = False
-    made = tensors(atdata.SampleBatch([atdata.DictSample(x=[frozen], y=np.arange(3)[::-1]) for _ in range(2)]))
-    assert made["y"].tolist() == [[2, 1, 0]] * 2
     ragged = [np.arange(3)[::-1], frozen[:2]]
     made = tensors(atdata.SampleBatch([atdata.DictSample(x=array) for array in ragged]))["x"]
     made[1][0] = 7
