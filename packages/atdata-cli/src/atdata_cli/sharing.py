@@ -98,13 +98,12 @@ def publish(
     account that is logged in; files are uploaded into its repository, and shards behind URLs stay where they are.
     """
     from atdata import plugins
-    from atdata.protocols import AbstractIndex
     from atdata.uri import LOCAL, DatasetRef, parse
 
     ref = parse(to) if to.startswith("@") else None
     if not isinstance(ref, DatasetRef):
         raise typer.BadParameter(f"{to!r} names no dataset; use @local/name or @handle/name", param_hint="--to")
-    index: AbstractIndex = plugins.get("atdata.indexes", "local" if ref.authority == LOCAL else "atmosphere")()
+    index: Any = plugins.get("atdata.indexes", "local" if ref.authority == LOCAL else "atmosphere")()
     said = {"description": description, "tags": tags, "license": license_, "metadata": _metadata(metadata)}
     given: dict[str, Any] = {key: value for key, value in said.items() if value}
     dataset = _typed(open_whole(anywhere(where), None, type_), where)
