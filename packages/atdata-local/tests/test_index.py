@@ -15,7 +15,7 @@ import redis.asyncio
 from numpy.typing import NDArray
 
 import atdata
-from atdata import Dataset, Lens, URLSource, load_dataset, write_samples
+from atdata import Dataset, Lens, URLSource, concat, load_dataset, write_samples
 from atdata.errors import EntryNotFound, InvalidReference, NameTaken, SampleTypeError, SchemaNotFound, UnsafeURL
 from atdata.schema import SchemaWarning, type_of
 from atdata_local import Index, LocalIndex, LocalSchemaRecord
@@ -154,6 +154,10 @@ def test_load_dataset_finds_it(index: Index, notes: Dataset[Note]) -> None:
         (lambda: Dataset[Note]("https://me:secret@example.org/a.tar"), UnsafeURL, "password"),
         (lambda: Dataset[Note]("a.tar").as_type(Lens.fields({"word": "text"}, Note, Word)), ValueError, "view"),
         (lambda: Dataset[Note](Path("strange{0..1}.tar")), ValueError, "braces"),
+        (lambda: Dataset[Note]("a.tar").take(3), ValueError, "selection"),
+        (lambda: Dataset[Note]("a.tar").as_type(Note.pick("text")).take(3), ValueError, "below it"),  # type: ignore[attr-defined]
+        (lambda: Dataset[Note]("a.tar").filter(bool), ValueError, "filter"),
+        (lambda: concat(Dataset[Note]("a.tar"), Dataset[Note]("b.tar")), ValueError, "several datasets as one"),
     ],
 )
 def test_what_may_not_be_indexed(make_index: Callable[[str], Index], dataset: Any, error: Any, says: str) -> None:

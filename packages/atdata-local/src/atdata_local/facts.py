@@ -22,8 +22,9 @@ def data_urls(ds: Dataset[Any]) -> list[str]:
         UnsafeURL: a command, which nobody may be made to run, or a URL with a password in it.
         ValueError: no shards, or a file whose name would be read as a pattern.
     """
-    lens = None if ds._changes is None else ds._view.lens
-    if ds._changes is not None and (ds._view.steps or lens is None or not all(map(_only_picks, lens.parts))):
+    view = ds._view
+    same = view.lens is not None and all(map(_only_picks, view.lens.parts)) and not view.steps
+    if ds._changes is not None and (ds._picks or not same):
         raise ValueError(
             f"the dataset is {ds._changes}, and its shards hold other samples; index the dataset below it, or write "
             "these samples with write_samples and index those"

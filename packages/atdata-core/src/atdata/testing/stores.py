@@ -143,6 +143,12 @@ class DataStoreContract:
         urls = store.write_shards(readings.as_type(number_of), prefix=prefix)
         assert [sample.number for sample in self.read(store, urls, Number)] == list(range(10))
 
+    def test_a_selection_is_stored_as_what_it_shows(self, store: Any, readings: Dataset[Any], prefix: str) -> None:
+        """A selection is stored as what it shows."""
+        for number, part in enumerate((readings[7:2:-2], readings.filter(lambda reading: reading.number in (3, 5, 7)))):
+            urls = store.write_shards(part, prefix=f"{prefix}/{number}")
+            assert [reading.number for reading in self.read(store, urls)] == [sample.number for sample in part]
+
     def test_foreign_shards_are_stored(self, store: Any, readings: Dataset[Any], tmp_path: Path, prefix: str) -> None:
         """Foreign shards are stored."""
         (tmp_path / "readings" / "manifest.json").unlink()
