@@ -7,6 +7,7 @@ import pkgutil
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import IO
 
 import numpy as np
@@ -414,10 +415,10 @@ def test_the_network_finds_a_registered_lens(extract_text):
 
 # ------------------------------------------------------------------------------------------- docstrings
 
+ELSEWHERE = {"atdata.local", "atdata.atmosphere", "atdata.promote"}
+NEEDS_TORCH = {"atdata.export.torch"} if find_spec("torch") is None else set[str]()  # which has no examples
 DOCUMENTED = sorted(
-    info.name
-    for info in pkgutil.walk_packages(atdata.__path__, "atdata.")
-    if info.name not in {"atdata.local", "atdata.atmosphere", "atdata.promote"}
+    info.name for info in pkgutil.walk_packages(atdata.__path__, "atdata.") if info.name not in ELSEWHERE | NEEDS_TORCH
 )
 
 
