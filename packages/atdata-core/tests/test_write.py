@@ -1013,3 +1013,9 @@ def test_a_full_disk_while_overwriting_leaves_the_old_dataset(tmp_path):
     """)
     assert finished(python(script, tmp_path / "data.tar")).strip() == "full"
     assert everything(tmp_path) == before
+
+
+def test_a_name_that_no_manifest_can_hold_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="not UTF-8"):
+        atdata.write_samples([{"n": 1}], tmp_path / "a\udcff.tar")
+    assert not [*tmp_path.iterdir()]

@@ -50,6 +50,11 @@ class ShardNames:
             return cls(target, "shard-", 6)
         if target.suffix != ".tar":
             raise ValueError(f"{text!r}: shards are plain tar files, named .tar; others cannot be read at random")
+        if not target.name.isascii():
+            try:
+                target.name.encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"{text!r}: the manifest cannot hold this name, which is not UTF-8") from None
         numbers = [*_NUMBER.finditer(target.name)]
         if numbers and "%" in _NUMBER.sub("", target.name, count=1):
             raise ValueError(f"{text!r}: a name holds one number, such as %06d, and no other %")
