@@ -154,7 +154,8 @@ def _reader(kind: Any) -> Callable[[Any], list[Any]]:
     if _is_list(kind):
         return lambda column: [_flat(value.values) if value.is_valid else None for value in column]
     return lambda column: [
-        array if valid else None for array, valid in zip(map(np.array, _flat(column)), column.is_valid(), strict=True)
+        array if valid else None
+        for array, valid in zip(map(np.array, _flat(column)), column.is_valid().to_pylist(), strict=True)
     ]
 
 

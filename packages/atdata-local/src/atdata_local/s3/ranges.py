@@ -81,7 +81,12 @@ def _filler(stream: Any) -> Callable[[memoryview], int]:
     outer: Any = getattr(stream, "_raw_stream", None)
     inner = getattr(outer, "_fp", None)
     if not isinstance(inner, HTTPResponse):
-        fill: Callable[[memoryview], int] = stream.readinto
+
+        def fill(target: memoryview) -> int:
+            data: bytes = stream.read(len(target))
+            target[: len(data)] = data
+            return len(data)
+
         return fill
 
     def fill_directly(target: memoryview) -> int:
