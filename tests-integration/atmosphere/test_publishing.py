@@ -259,7 +259,7 @@ def test_dataset_from_the_reference(alice: AtmosphereClient) -> None:
     )
     assert DatasetLoader(alice).get_urls(uri) == ["https://data.example.org/data-{000000..000009}.tar"]
     assert DatasetLoader(alice).get_metadata(uri) is None
-    with pytest.raises(ValueError, match=r"before as_type\(\)"):
+    with pytest.raises(ValueError, match="is a view through Lens"):
         publisher.publish(dataset.as_type(Caption), name="n")
     with pytest.raises(ValueError, match="auto_publish_schema=True"):
         publisher.publish(dataset, name="n", auto_publish_schema=False)
