@@ -245,7 +245,7 @@ def test_leaving_a_loop_ends_the_workers(dataset):
 
 
 SCRIPT = """
-    import itertools, multiprocessing, os, sys
+    import itertools, multiprocessing, os, signal, sys
     import atdata
 
     @atdata.packable
@@ -253,6 +253,8 @@ SCRIPT = """
         number: int
 
     def main():
+        # what is started in the background ignores it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         dataset = atdata.Dataset[Number](sys.argv[1])
         loader = dataset.to_torch(batch_size=1, shuffle=True, seed=0, num_workers=int(sys.argv[2]))
         for epoch in itertools.count():
@@ -289,7 +291,10 @@ def test_a_training_that_is_interrupted_leaves_no_process_and_no_file(tmp_path, 
         pids = [*map(int, run.stdout.readline().split())]
         assert len(pids) == workers
         run.send_signal(how)
-        run.communicate(timeout=60)
+        try:
+            run.communicate(timeout=60)
+        finally:
+            run.kill()  # else leaving this block would wait for ever
     assert run.returncode != 0
     for _ in range(600):  # workers look every few seconds whether the main process is there
         if not any(map(alive, pids)):
