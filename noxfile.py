@@ -278,8 +278,9 @@ def torch(session: nox.Session) -> None:
     if "None" in session.run("python", "-c", found, silent=True):
         session.skip("pip finds no torch for CPUs alone")
     session.install("torchdata")
-    tests = map(str, sorted(ROOT.glob("packages/atdata-core/tests/test_torch_*.py")))
-    session.run("pytest", "-n", "auto", *tests, *session.posargs)
+    folder = ROOT / "packages" / "atdata-core" / "tests"
+    tests = [*sorted(folder.glob("test_torch_*.py")), folder / "test_dataset.py", folder / "test_stream.py"]
+    session.run("pytest", "-n", "auto", *map(str, tests), *session.posargs)
     session.run("pytest", "docs", "-k", "torch or loaders")
 
 

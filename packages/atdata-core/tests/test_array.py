@@ -223,10 +223,7 @@ def test_the_result_does_not_change_with_the_buffer_it_came_from() -> None:
 def test_npy_files_of_every_version_are_read(dtype: Any, version: tuple[int, int]) -> None:
     array = filled(dtype, (3, 2))
     buffer = io.BytesIO()
-    try:
-        np.lib.format.write_array(buffer, array, version=version, allow_pickle=False)
-    except (ValueError, UnicodeEncodeError):
-        pytest.skip("this version cannot express the dtype")
+    np.lib.format.write_array(buffer, array, version=version, allow_pickle=False)
     assert_same(bytes_to_array(buffer.getvalue()), array)
 
 

@@ -629,7 +629,7 @@ def test_repeat_makes_several_passes(dataset):
 
 
 def test_web_loader_reads_a_stream(dataset):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="torch is not installed; nox -s torch installs it")
     loader = wds.WebLoader(dataset.ordered(batch_size=5), batch_size=None, num_workers=0)
     assert [batch.number for batch in loader][:2] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
 

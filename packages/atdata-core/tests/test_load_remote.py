@@ -120,7 +120,7 @@ def test_a_manifest_names_nothing_that_is_not_beside_it(server, name):
 
 
 def test_a_manifest_in_a_bucket_names_files_beside_it_too():
-    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory = pytest.importorskip("fsspec", reason="fsspec is not installed").filesystem("memory")
 
     def manifest(name):
         facts = {"name": name, "samples": 1, "bytes": 1, "sha256": "0" * 64, "firstKey": "a"}
@@ -205,7 +205,7 @@ def test_a_source_that_lists_serves_folders_and_globs():
 
 
 def test_what_fsspec_reads_it_lists_too():
-    fsspec = pytest.importorskip("fsspec")
+    fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
     memory = fsspec.filesystem("memory")
     for name in ("test-10.tar", "test-9.tar", "deep/train-0.tar", "readme.txt"):
         memory.pipe(f"/load/{name}", b"")

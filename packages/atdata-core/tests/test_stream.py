@@ -680,7 +680,7 @@ def test_shards_elsewhere_that_break_off_are_left_out_from_there(tmp_path):
 
 
 def test_torch_workers_read_every_sample_once_in_the_order_of_one(folder):
-    data = pytest.importorskip("torch.utils.data")
+    data = pytest.importorskip("torch.utils.data", reason="torch is not installed; nox -s torch installs it")
     dataset = Dataset[Item](f"{folder}/data-{{000..005}}.tar")
     stream = dataset.shuffled(seed=0, batch_size=4)
     loader = data.DataLoader(stream, batch_size=None, num_workers=2)
@@ -694,7 +694,9 @@ def test_torch_workers_read_every_sample_once_in_the_order_of_one(folder):
 @pytest.mark.filterwarnings("ignore:'set_vital'")  # torchdata calls what torch has dropped
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stateful_loader_goes_on_with_as_many_workers_or_others(folder, workers):
-    stateful = pytest.importorskip("torchdata.stateful_dataloader")
+    stateful = pytest.importorskip(
+        "torchdata.stateful_dataloader", reason="torchdata is not installed; nox -s torch installs it"
+    )
     dataset = Dataset[Item](f"{folder}/data-{{000..005}}.tar")
 
     def loader(workers, state=None):
