@@ -116,15 +116,20 @@ def test_a_changed_byte_is_found(store: S3DataStore, stored: list[str]) -> None:
         store.source(stored).open_shard(stored[1])
 
 
-def test_an_object_that_changes_while_it_is_read_is_an_error(store: S3DataStore) -> None:
+def test_an_object_that_changes_while_it_is_read_is_never_mixed(store: S3DataStore) -> None:
     client = store.access.client()
     client.put_object(Bucket=store.bucket, Key="large", Body=bytes(200 << 20))
     source = store.source([f"s3://{store.bucket}/large"])
     with source.open_shard(source.list_shards()[0]) as stream:
         stream.read(10)
         client.put_object(Bucket=store.bucket, Key="large", Body=b"1" * (200 << 20))
-        with pytest.raises(ShardUnreadable, match="changed"):
-            stream.read()
+        try:
+            rest = stream.read()
+            whole = len(rest) == rest.count(0) == (200 << 20) - 10
+            outcome = "all of the old one" if whole else "a mixture"  # which a connection had begun to send
+        except ShardUnreadable as error:
+            outcome = str(error)
+    assert outcome == "all of the old one" or "changed" in outcome
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
