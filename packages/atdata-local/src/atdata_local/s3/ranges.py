@@ -297,7 +297,7 @@ class _Window:
     def _begin(self) -> tuple[int, memoryview]:
         size = min(RANGE, self.total - self.next * RANGE)
         # a small object must not take the memory of a large one
-        buffer = self.link.take() if size > RANGE // 2 else bytearray(size)
+        buffer = self.link.take() if self.total > RANGE // 2 else bytearray(size)
         self.buffers[self.next] = memoryview(buffer)[:size]
         self.filled[self.next] = 0
         self.next += 1
