@@ -238,6 +238,7 @@ def run(field: Field, pieces: Sequence[Piece]) -> tuple[npt.NDArray[Any], list[i
     None where they are not of one dimension each and of one dtype, the declared one, or where a chunk's are all alike.
     """
     spans: list[memoryview] = []
+    lengths: list[int] = []
     dtypes: set[np.dtype[Any]] = {field.codec.dtype} if field.codec.dtype is not None else set()
     for chunk, low, high in pieces:
         column = chunk.vectors(field.key) if chunk.kind(field.key) == "bin" else None
@@ -245,8 +246,8 @@ def run(field: Field, pieces: Sequence[Piece]) -> tuple[npt.NDArray[Any], list[i
             return None
         dtypes = {column.dtype}
         spans += column.spans(low, high)
-    dtype = dtypes.pop()
-    return np.frombuffer(bytearray().join(spans), dtype), [len(span) // dtype.itemsize for span in spans]
+        lengths += column.lengths(low, high)
+    return np.frombuffer(bytearray().join(spans), dtypes.pop()), lengths
 
 
 def samples(view: View, pieces: Iterable[Piece]) -> Iterator[Any]:

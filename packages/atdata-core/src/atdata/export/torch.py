@@ -33,8 +33,9 @@ _DTYPES = {
     )
 }
 _ALIGNMENT = 64
-# Batches of fewer bytes leave a worker through a pipe
+# Batches of fewer bytes leave a worker through a pipe, which holds two of them
 _PIPED = 1 << 19
+_PIPE = 2 * _PIPED
 _LONGEST_STATE = 4096
 
 
@@ -42,13 +43,18 @@ def _tensor(value: Any) -> Any:
     """The value, or for an array a tensor that shares its memory if torch can use that as it is."""
     if isinstance(value, Run):
         values = _tensor(value.values)
-        return [*values.split(value.lengths)] if isinstance(values, torch.Tensor) else value.arrays()
+        return _parts(values, value.lengths) if isinstance(values, torch.Tensor) else value.arrays()
     if isinstance(value, list):
         return [*map(_tensor, value)] if np.ndarray in set(map(type, value)) else value
     if not isinstance(value, np.ndarray) or _native(value.dtype) not in _DTYPES:
         return value
     usable = value.dtype.isnative and value.flags.writeable and all(step >= 0 for step in value.strides)
     return torch.from_numpy(value if usable else value.astype(_native(value.dtype), "C"))
+
+
+def _parts(values: Tensor, lengths: list[int]) -> list[Tensor]:
+    """Stretches of a tensor that nobody else has; which is what makes this safe, and quicker than ``split``."""
+    return [*torch.unsafe_split_with_sizes(values, lengths)]
 
 
 def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -88,7 +94,7 @@ class _Blocks(NamedTuple):
     lengths: list[int]
 
     def open(self, memory: Tensor) -> list[Tensor]:
-        return [*self.all.open(memory).split(self.lengths)]
+        return _parts(self.all.open(memory), self.lengths)
 
 
 class Parcel:
@@ -271,6 +277,7 @@ class TensorLoader(Loader, DataLoader):  # type: ignore[misc]
         self._done, self._told = 0, []
         self.dataset.start_at(self.epoch, self._start())
         arriving = DataLoader.__iter__(self)
+        _widen(arriving)
         failed = True
         try:
             for sent in arriving:
@@ -295,6 +302,15 @@ class TensorLoader(Loader, DataLoader):  # type: ignore[misc]
 
     def _moved(self, batch: Any) -> Any:
         return _each(batch, lambda tensor: tensor.to(self._device, non_blocking=self.pin_memory))
+
+
+def _widen(arriving: Any) -> None:
+    """Let workers put a whole batch into the pipe that they share, if it is one whose size can be set."""
+    # every 64 KiB, which is what pipes hold otherwise, two processes would wait for each other
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(arriving._worker_result_queue._reader.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 def _as_it_is(batch: Any) -> Any:
