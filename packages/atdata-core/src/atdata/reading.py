@@ -135,9 +135,7 @@ def gather(group: Sequence[Item]) -> Chunk:
     Raises:
         ShardCorrupted: there is no sample where a sidecar says, or a file became shorter.
     """
-    records = [item for item in group if isinstance(item, Record)]
-    if not records:
+    if Record not in map(type, group):
         return gather_places(cast("list[Place]", group))
-    if len(records) < len(group):  # a source of local and remote shards
-        records = [item if isinstance(item, Record) else item[0].record(item[1]) for item in group]
-    return gather_records(records)
+    # of a source of local and remote shards
+    return gather_records([item if isinstance(item, Record) else item[0].record(item[1]) for item in group])

@@ -113,7 +113,8 @@ class Vectors:
 
     def lengths(self, low: int, high: int) -> list[int]:
         """How many elements arrays ``low`` to ``high`` have."""
-        return self._lengths[low:high].tolist()
+        found: list[int] = self._lengths[low:high].tolist()
+        return found
 
     def spans(self, low: int, high: int) -> list[memoryview]:
         """The elements of arrays ``low`` to ``high``, not copied."""

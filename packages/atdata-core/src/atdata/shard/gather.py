@@ -42,8 +42,8 @@ class Scattered(Chunk):
 
     def __init__(self, places: Sequence[Place], parts: list[Any], cut: tuple[str, int] | None = None) -> None:
         data = np.frombuffer(b"".join(parts), np.uint8)
-        sizes = np.array([shard.sizes[row] for shard, row in places], np.int64)
-        inside = sizes - (cut[1] if cut else 0)
+        inside = np.array([*map(len, parts)], np.int64) - BLOCK
+        sizes = inside + cut[1] if cut else inside
         starts = np.cumsum(inside + BLOCK) - inside
         super().__init__(data, starts, inside, cut)
         self._places = places
@@ -220,8 +220,5 @@ def gather_places(places: Sequence[Place]) -> Scattered:
     parts = Skeletons.of(places)
     if parts is not None:
         return parts
-    spans = []
-    for shard, row in places:
-        start = shard.starts[row]
-        spans.append(shard.view[start - BLOCK : start + shard.sizes[row]])
+    spans = [s.view[s.starts[row] - BLOCK : s.starts[row] + s.sizes[row]] for s, row in places]
     return Scattered(places, spans)
