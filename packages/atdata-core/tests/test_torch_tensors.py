@@ -1,5 +1,8 @@
 """Batches as tensors: dtypes, memory that is not copied, and how batches leave a worker."""
 
+import contextlib
+import gc
+import os
 import pickle
 from multiprocessing.reduction import ForkingPickler
 
@@ -13,9 +16,10 @@ import atdata
 
 torch = pytest.importorskip("torch", reason="torch is not installed; nox -s torch installs it")
 
-from atdata.export import torch as export  # noqa: E402
+from atdata.export import parcel  # noqa: E402
 from atdata.export.numpy import columns_and_runs  # noqa: E402
-from atdata.export.torch import Parcel, tensors  # noqa: E402
+from atdata.export.parcel import Exchange, Parcel, Slots  # noqa: E402
+from atdata.export.tensors import tensors  # noqa: E402
 
 KEPT = [
     *("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"),
@@ -103,9 +107,9 @@ def test_arrays_that_torch_cannot_share_are_copied():
 # ------------------------------------------------------------------------------------------ parcels
 
 
-def sent(parcel):
+def sent(given):
     """A parcel as it arrives from another process."""
-    return pickle.loads(ForkingPickler.dumps(parcel))
+    return pickle.loads(ForkingPickler.dumps(given))
 
 
 def same(one, other):
@@ -116,22 +120,35 @@ def same(one, other):
     return bool(np.all(one == other))
 
 
-@pytest.fixture(params=["through a pipe", "in shared memory"])
-def way(request, monkeypatch):
-    monkeypatch.setattr(export, "_PIPED", 1 << 20 if request.param == "through a pipe" else -1)
-    return request.param
+WAYS = ["through a pipe", "in shared memory", "in a slot"]
+
+
+@contextlib.contextmanager
+def sending(way):
+    """What sends columns that way."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parcel, "_PIPED", 1 << 20 if way == "through a pipe" else 0)
+        exchange = Exchange(1, 1)
+        slots = Slots(exchange, 0) if way == "in a slot" else None
+        yield lambda columns: sent(Parcel(columns, slots)).open()
+
+
+@pytest.fixture(params=WAYS)
+def send(request):
+    with sending(request.param) as send:
+        yield send
 
 
 @pytest.mark.parametrize("dtype", [*KEPT, ">f4", "U3"])
-def test_what_is_sent_is_what_is_made_in_process(tmp_path, way, dtype):
+def test_what_is_sent_is_what_is_made_in_process(tmp_path, send, dtype):
     batch = batch_of(tmp_path, *(item(number, dtype) for number in range(4)))
-    made, arrived = tensors(batch), sent(Parcel(columns_and_runs(batch))).open()
+    made, arrived = tensors(batch), send(columns_and_runs(batch))
     assert made.keys() == arrived.keys()
     assert all(same(made[name], arrived[name]) for name in made)
 
 
-def test_what_is_sent_can_be_written_to(tmp_path, way):
-    arrived = sent(Parcel(columns_and_runs(batch_of(tmp_path, item(1), item(2))))).open()
+def test_what_is_sent_can_be_written_to(tmp_path, send):
+    arrived = send(columns_and_runs(batch_of(tmp_path, item(1), item(2))))
     arrived["array"] += 1
     arrived["ragged"][1] += 1
     assert arrived["array"].tolist() == [[[2] * 3] * 2, [[3] * 3] * 2]
@@ -141,15 +158,76 @@ def test_what_is_sent_can_be_written_to(tmp_path, way):
 shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
 
 
-@given(st.lists(st.tuples(shapes, st.sampled_from(KEPT)), max_size=4), st.booleans())
-def test_any_arrays_arrive(arrays, shared):
+@given(st.lists(st.tuples(shapes, st.sampled_from(KEPT)), max_size=4), st.sampled_from(WAYS))
+def test_any_arrays_arrive(arrays, way):
     rng = np.random.default_rng(0)
     columns = {
         str(number): rng.integers(0, 2, shape).astype(dtype, order="F") for number, (shape, dtype) in enumerate(arrays)
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "_PIPED", -1 if shared else 1 << 20)
-        arrived = sent(Parcel(columns)).open()
+    with sending(way) as send:
+        arrived = send(columns)
     assert {name: (tensor.shape, tensor.tolist()) for name, tensor in arrived.items()} == {
         name: (array.shape, array.tolist()) for name, array in columns.items()
     }
+
+
+# ------------------------------------------------------------------------------------------ slots
+
+LARGE = 100_000
+
+
+@pytest.fixture
+def exchange():
+    return Exchange(2, 2)
+
+
+def filled(value, size=LARGE):
+    return {"x": np.full(size, value, np.uint8)}
+
+
+def test_a_slot_is_free_when_nothing_refers_to_its_batch_any_more(exchange):
+    batch = sent(Parcel(filled(1), Slots(exchange, 1))).open()
+    assert not exchange.free.any()
+    part = batch["x"][5:].numpy()[1:]
+    del batch
+    assert not exchange.free.any()
+    del part
+    assert exchange.free.tolist() == [[0, 0], [1, 0]]
+
+
+def test_a_parcel_that_nobody_opens_frees_its_slot(exchange):
+    sent(Parcel(filled(1), Slots(exchange, 0)))
+    assert exchange.free.tolist() == [[1, 0], [0, 0]]
+
+
+def test_slots_are_used_again_and_grow(exchange):
+    slots = Slots(exchange, 0)
+    first = sent(Parcel(filled(1), slots)).open()["x"]
+    place = first.data_ptr()
+    del first
+    second = sent(Parcel(filled(2, LARGE + LARGE // 9), slots)).open()["x"]
+    assert (second.data_ptr(), {*second.tolist()}) == (place, {2})
+    third = sent(Parcel(filled(3), slots)).open()["x"]
+    del second
+    grown = sent(Parcel(filled(4, 3 * LARGE), slots)).open()["x"]
+    assert ({*third.tolist()}, {*grown.tolist()}, len(grown)) == ({3}, {4}, 3 * LARGE)
+
+
+def test_batches_that_find_no_slot_have_memory_of_their_own(exchange):
+    slots = Slots(exchange, 0)
+    batches = [sent(Parcel(filled(number), slots)).open()["x"] for number in range(5)]
+    assert [{*batch.tolist()} for batch in batches] == [{number} for number in range(5)]
+    assert [batch.is_shared() for batch in batches] == [False, False, True, True, True]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_what_a_fork_forgets_is_still_in_use(exchange):
+    batch = sent(Parcel(filled(1), Slots(exchange, 0))).open()
+    child = os.fork()
+    if child == 0:
+        batch.clear()
+        gc.collect()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not exchange.free.any()
+    assert {*batch["x"].tolist()} == {1}

@@ -77,12 +77,41 @@ def test_batches_and_their_order_are_the_same_with_any_number_of_workers(dataset
     assert len(loader) == len(whole)
 
 
-def test_large_batches_come_through_shared_memory(tmp_path):
-    images = [Item(number, np.full(300_000, number, np.float32)) for number in range(4)]
-    dataset = atdata.write_samples(images, tmp_path / "data.tar")
-    batches = list(dataset.to_torch(batch_size=2, num_workers=1))
-    assert [batch["vector"][:, -1].tolist() for batch in batches] == [[0, 1], [2, 3]]
-    assert all(batch["vector"].is_shared() for batch in batches)
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """24 samples of 400 kB to 2.4 MB."""
+    items = (Item(number, np.full(100_000 * (1 + number % 6), number, np.float32)) for number in range(24))
+    return atdata.write_samples(items, tmp_path_factory.mktemp("large") / "data.tar")
+
+
+def values(tensors):
+    return [np.unique(tensor).tolist() for tensor in tensors]
+
+
+def test_large_batches_keep_their_values_for_as_long_as_they_are_kept(large):
+    batches = [batch["vector"] for batch in large.to_torch(batch_size=1, num_workers=1)]
+    parts = [batch["vector"][0, 7:].numpy() for batch in large.to_torch(batch_size=1, num_workers=2)]
+    assert values(batches) == values(parts) == [[number] for number in range(24)]
+
+
+def test_memory_of_batches_that_are_gone_is_used_again(large):
+    loader = large.select([0] * 24).to_torch(batch_size=1, num_workers=1, prefetch=1)
+    assert len({batch["vector"].data_ptr() for batch in loader}) <= 5
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_pass_that_was_left_does_not_disturb_the_next(large, persistent):
+    loader = large.to_torch(batch_size=1, num_workers=2, persistent_workers=persistent)
+    kept = next(iter(loader))["vector"]
+    assert values(batch["vector"] for batch in loader) == [[number] for number in range(24)]
+    assert values([kept]) == [[0]]
+    del loader
+
+
+def test_two_passes_at_a_time_do_not_disturb_each_other(large):
+    loader = large.to_torch(batch_size=1, num_workers=1)
+    passes = zip(loader, loader, strict=True)
+    assert [values((one["vector"], two["vector"])) for one, two in passes] == [[[number]] * 2 for number in range(24)]
 
 
 def test_persistent_workers_learn_of_epochs_and_positions(dataset, whole):

@@ -5,148 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import prod
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from .._extras import import_extra
 from ..batch import SampleBatch
 from ..skipping import Skipped
 from .loading import Collate, Loader, Stream
-from .numpy import Run, columns_and_runs
+from .numpy import columns_and_runs
+from .parcel import Exchange, Parcel, Slots
+from .tensors import Tensor, tensors, torch
 
-torch = import_extra("torch", "torch")
-
-# torch need not be installed where type checkers run
-Tensor: TypeAlias = Any
 DataLoader: Any = torch.utils.data.DataLoader
 IterableDataset: Any = torch.utils.data.IterableDataset
 
-# Arrays of other dtypes (text, times, long doubles, records) stay NumPy arrays.
-_DTYPES = {
-    np.dtype(name): getattr(torch, name)
-    for name in (
-        *("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"),
-        *("float16", "float32", "float64", "complex64", "complex128"),
-    )
-}
-_ALIGNMENT = 64
-# Batches of fewer bytes leave a worker through a pipe, which holds two of them
-_PIPED = 1 << 19
-_PIPE = 2 * _PIPED
 _LONGEST_STATE = 4096
-
-
-def _tensor(value: Any) -> Any:
-    """The value, or for an array a tensor that shares its memory if torch can use that as it is."""
-    if isinstance(value, Run):
-        values = _tensor(value.values)
-        return _parts(values, value.lengths) if isinstance(values, torch.Tensor) else value.arrays()
-    if isinstance(value, list):
-        return [*map(_tensor, value)] if np.ndarray in set(map(type, value)) else value
-    if not isinstance(value, np.ndarray) or _native(value.dtype) not in _DTYPES:
-        return value
-    usable = value.dtype.isnative and value.flags.writeable and all(step >= 0 for step in value.strides)
-    return torch.from_numpy(value if usable else value.astype(_native(value.dtype), "C"))
-
-
-def _parts(values: Tensor, lengths: list[int]) -> list[Tensor]:
-    """Stretches of a tensor that nobody else has; which is what makes this safe, and quicker than ``split``."""
-    return [*torch.unsafe_split_with_sizes(values, lengths)]
-
-
-def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype in the byte order of this machine."""
-    return dtype.newbyteorder("=")
-
-
-def tensors(batch: SampleBatch[Any], pad: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A batch as a dict of its fields: what ``atdata.export.numpy.columns`` gives, with tensors in place of arrays.
-
-    Args:
-        batch: the batch.
-        pad: what to fill fields up with.
-    """
-    return {name: _tensor(values) for name, values in columns_and_runs(batch, pad).items()}
-
-
-# ----------------------------------------------------------------------------- from workers
-
-
-class _Block(NamedTuple):
-    """Where an array lies in a parcel."""
-
-    start: int
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-
-    def open(self, memory: Tensor) -> Tensor:
-        size = prod(self.shape) * self.dtype.itemsize
-        return memory[self.start : self.start + size].view(_DTYPES[self.dtype]).view(self.shape)
-
-
-class _Blocks(NamedTuple):
-    """Where arrays of one dimension lie in a parcel, one behind the other."""
-
-    all: _Block
-    lengths: list[int]
-
-    def open(self, memory: Tensor) -> list[Tensor]:
-        return _parts(self.all.open(memory), self.lengths)
-
-
-class Parcel:
-    """A batch on its way out of a worker, its arrays side by side in one piece of memory.
-
-    torch alone would put every tensor into shared memory of its own. Each piece of that costs a descriptor and an
-    exchange between the processes, which is more than a pipe costs for what is not large.
-
-    Args:
-        columns: the batch, as ``columns_and_runs`` gives it.
-    """
-
-    def __init__(self, columns: Mapping[str, Any]) -> None:
-        self._parts = dict(columns)
-        arrays: list[tuple[_Block, npt.NDArray[Any]]] = []
-        size = 0
-        for name, value in columns.items():
-            array = value.values if isinstance(value, Run) else value
-            if isinstance(array, np.ndarray) and (dtype := _native(array.dtype)) in _DTYPES:
-                block = _Block(size, dtype, array.shape)
-                arrays.append((block, array))
-                self._parts[name] = _Blocks(block, value.lengths) if isinstance(value, Run) else block
-                size += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
-        self._shared = size > _PIPED
-        # as torch's own collation does it, so that nothing has to be copied there later
-        storage = torch.UntypedStorage._new_shared(size) if self._shared else torch.UntypedStorage(size)
-        self._memory = torch.empty(0, dtype=torch.uint8).set_(storage)
-        for block, array in arrays:
-            block.open(self._memory).numpy()[...] = array
-
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(self) if self._shared else {**vars(self), "_memory": self._memory.numpy().tobytes()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        if not self._shared:
-            self._memory = torch.from_numpy(np.frombuffer(bytearray(state["_memory"]), np.uint8))
-
-    def pin_memory(self, _device: Any = None) -> Parcel:
-        """The parcel in page-locked memory; what torch calls."""
-        self._memory = self._memory.pin_memory()
-        return self
-
-    def open(self) -> dict[str, Any]:
-        """The batch, its tensors in the parcel's memory."""
-        return {
-            name: part.open(self._memory) if isinstance(part, _Block | _Blocks) else _tensor(part)
-            for name, part in self._parts.items()
-        }
-
-
-# ----------------------------------------------------------------------------- the loader
+_PIPE = 1 << 20
+# Batches of a worker that the training may hold at a time, beside those made ahead, before one is sent in new memory
+_HELD = 4
 
 
 class _Sent(NamedTuple):
@@ -174,8 +50,14 @@ class _InWorkers(IterableDataset):  # type: ignore[misc]
         self._stream = stream
         self._collate = collate
         self._pad = pad
+        self._exchange: Exchange | None = None
+        self._slots: Slots | None = None
         # workers that persist have no other way to learn of the next pass
         self._start = torch.zeros(_LONGEST_STATE, dtype=torch.uint8).share_memory_()
+
+    def exchange_with(self, exchange: Exchange) -> None:
+        """Have workers that start from now on leave their batches there."""
+        self._exchange = exchange
 
     def start_at(self, epoch: int, state: dict[str, Any] | None) -> None:
         """Tell the workers which pass comes next, and from where on."""
@@ -193,6 +75,8 @@ class _InWorkers(IterableDataset):  # type: ignore[misc]
         self._stream.set_epoch(epoch)
         if state is not None:
             self._stream.load_state_dict(state)
+        if self._slots is None and self._exchange is not None:
+            self._slots = Slots(self._exchange, torch.utils.data.get_worker_info().id)
         told = 0
         for batch in self._stream:
             skipped = self._stream.skipped
@@ -201,7 +85,7 @@ class _InWorkers(IterableDataset):  # type: ignore[misc]
         yield _Sent(None, self._stream.skipped[told:])
 
     def _collated(self, batch: SampleBatch[Any]) -> Any:
-        return self._collate(batch) if self._collate else Parcel(columns_and_runs(batch, self._pad))
+        return self._collate(batch) if self._collate else Parcel(columns_and_runs(batch, self._pad), self._slots)
 
 
 class TensorLoader(Loader, DataLoader):  # type: ignore[misc]
@@ -217,6 +101,8 @@ class TensorLoader(Loader, DataLoader):  # type: ignore[misc]
         device: where they are moved.
         options: for torch's ``DataLoader``.
     """
+
+    _iterator: Any  # torch's: the workers, if they are to outlive a pass
 
     def __init__(
         self,
@@ -276,6 +162,10 @@ class TensorLoader(Loader, DataLoader):  # type: ignore[misc]
         iter(self._stream)  # a pass, which this process only counts
         self._done, self._told = 0, []
         self.dataset.start_at(self.epoch, self._start())
+        if self._iterator is None:  # workers are started
+            self._exchange = Exchange(self.num_workers, self.prefetch_factor + _HELD)
+            self.dataset.exchange_with(self._exchange)
+        _used = self._exchange  # which another pass may replace, and batches need as long as they arrive
         arriving = DataLoader.__iter__(self)
         _widen(arriving)
         failed = True
@@ -305,7 +195,7 @@ class TensorLoader(Loader, DataLoader):  # type: ignore[misc]
 
 
 def _widen(arriving: Any) -> None:
-    """Let workers put a whole batch into the pipe that they share, if it is one whose size can be set."""
+    """Let workers put all texts of a batch into the pipe that they share, if it is one whose size can be set."""
     # every 64 KiB, which is what pipes hold otherwise, two processes would wait for each other
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
