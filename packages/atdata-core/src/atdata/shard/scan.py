@@ -22,6 +22,18 @@ _USTAR = int.from_bytes(b"usta", "little")
 _SUFFIX = np.frombuffer(SUFFIX.encode(), np.uint8)
 _SUFFIX_END = np.append(_SUFFIX, np.uint8(0))
 _EVEN_BYTES, _EVEN_PAIRS = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF)
+
+# Bits that all plain headers share: octal digits of size and checksum, NUL or space behind them, no name prefix
+_mask, _bits, _summed = np.zeros((3, BLOCK), np.uint8)
+_mask[124:135], _bits[124:135] = 0xF8, 0x30
+_mask[148:154], _bits[148:154] = 0xF8, 0x30
+_mask[[135, 154]] = 0xDF
+_mask[345] = 0xFF
+_summed[:148] = _summed[156:] = 0xFF
+_FIXED = np.flatnonzero(_mask.view(np.uint64))
+_FIXED_MASK, _FIXED_BITS = _mask.view(np.uint64)[_FIXED], _bits.view(np.uint64)[_FIXED]
+_SUMMED = _summed.view(np.uint64)
+
 # Larger members are found faster by hopping from one to the next than by looking at every block
 _HOP = 16_384
 
@@ -94,9 +106,8 @@ def _sizes(digits: Bytes) -> Positions:
     return numbers
 
 
-def _byte_sums(rows: Bytes) -> Positions:
-    """The sum of each row of bytes; a row is at most 512 long and a multiple of 8."""
-    words = np.ascontiguousarray(rows).view(np.uint64)
+def _byte_sums(words: npt.NDArray[np.uint64]) -> Positions:
+    """The sum of the bytes of each row, of at most 64 words."""
     # four 16-bit sums to a word, which 64 words cannot overflow
     sums = (words & _EVEN_BYTES).sum(axis=1) + ((words >> np.uint64(8)) & _EVEN_BYTES).sum(axis=1)
     pairs = (sums & _EVEN_PAIRS) + ((sums >> np.uint64(16)) & _EVEN_PAIRS)
@@ -104,13 +115,15 @@ def _byte_sums(rows: Bytes) -> Positions:
     return totals
 
 
-def _header_sums(headers: Bytes) -> Positions:
-    """The sum of each header (n, 512). All but the first 160 bytes are mostly the same, and then summed once."""
-    if len(headers) > 1:
-        rest = headers[:, 160:].view(np.uint64)
-        if (rest == rest[0]).all():
-            return _byte_sums(headers[:, :160]) + _byte_sums(headers[:1, 160:])
-    return _byte_sums(headers)
+def _header_sums(words: npt.NDArray[np.uint64]) -> Positions:
+    """The checksum of each header (n, 64). What is the same in all, which is most of them, is summed once."""
+    varying = (words != words[:1]).any(axis=0)
+    # in its own sum the checksum counts as eight spaces
+    return (
+        _byte_sums(words[:, varying] & _SUMMED[varying])
+        + _byte_sums(words[:1, ~varying] & _SUMMED[~varying])
+        + 8 * 0x20
+    )
 
 
 def stated_sizes(headers: Bytes) -> Positions:
@@ -120,18 +133,10 @@ def stated_sizes(headers: Bytes) -> Positions:
 
 def plain_headers(headers: Bytes) -> npt.NDArray[np.bool_]:
     """Which rows (n, 512) are headers of a form that needs no closer look, with a right checksum."""
-    size_digits = headers[:, 124:135] - np.uint8(0x30)
-    sum_digits = headers[:, 148:154] - np.uint8(0x30)
-    stated = sum_digits.astype(np.int64) @ _OCTAL[5:]
-    spaces = 8 * 0x20 - headers[:, 148:156].sum(axis=1, dtype=np.int64)
-    ok: npt.NDArray[np.bool_] = (
-        (size_digits <= 7).all(axis=1)
-        & (sum_digits <= 7).all(axis=1)
-        & (_header_sums(headers) + spaces == stated)
-        & ((headers[:, 135] & 0xDF) == 0)  # NUL or space
-        & ((headers[:, 154] & 0xDF) == 0)
-        & (headers[:, 345] == 0)  # no name prefix
-    )
+    words = headers.view(np.uint64)
+    stated = (headers[:, 148:154] - np.uint8(0x30)).astype(np.int64) @ _OCTAL[5:]
+    fixed = ((words[:, _FIXED] & _FIXED_MASK) == _FIXED_BITS).all(axis=1)
+    ok: npt.NDArray[np.bool_] = fixed & (_header_sums(words) == stated)
     return ok
 
 
