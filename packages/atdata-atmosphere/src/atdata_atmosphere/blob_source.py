@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from atdata import config
 from atdata.errors import AtdataError, InvalidReference, ShardNotFound, ShardUnreadable
-from atdata.sources import ShardStreams
+from atdata.sources import ShardSource
 from atdata.sources.access import Access
 from atdata.sources.cache import ShardCache
 from atdata.sources.download import Body, Digest, Passing, Version
@@ -42,7 +42,7 @@ class NoSuchShard(InvalidReference, KeyError):
     """A source was asked for a shard that is not one of its own."""
 
 
-class BlobSource:
+class BlobSource(ShardSource):
     """Shards that are blobs on personal data servers, each checked against its CID.
 
     A blob is downloaded once and kept in a folder of bounded size; the next pass reads it there. These servers cannot
@@ -150,24 +150,9 @@ class BlobSource:
         parts = [split_url(url) for url in ([urls] if isinstance(urls, str) else urls)]
         return cls([{"did": did, "cid": cid} for did, cid in parts], **options)
 
-    @property
-    def url(self) -> str:
-        """The URLs of all shards, as one text."""
-        return "::".join(self.list_shards())
-
     def list_shards(self) -> list[str]:
         """``at://{did}/blob/{cid}`` of all shards, in order."""
         return [blob_url(ref["did"], ref["cid"]) for ref in self.blob_refs]
-
-    @property
-    def shard_list(self) -> list[str]:
-        """The same as ``list_shards()``."""
-        return self.list_shards()
-
-    @property
-    def shards(self) -> ShardStreams:
-        """``(URL, stream)`` of each shard, opened one by one; also works when called."""
-        return ShardStreams(self.list_shards, self.open_shard)
 
     def open_shard(self, shard_id: str) -> IO[bytes]:
         """Open one shard for reading.

@@ -15,7 +15,7 @@ from atdata.protocols import AbstractIndex, IndexEntry
 from atdata.schema import schema_cid
 from atdata.shard.manifest import NAME, ShardFacts
 from atdata.shard.reader import read_records
-from atdata.sources import ShardStreams, public, shard_ids
+from atdata.sources import ShardSource, public, shard_ids
 from atdata.sources.trust import check_trust
 from atdata.sources.url import scheme_of
 from atdata.storing import Ready, known
@@ -75,7 +75,7 @@ def check_digests(entry: IndexEntry, facts: Sequence[ShardFacts]) -> None:
             )
 
 
-class MeteredShards:
+class MeteredShards(ShardSource):
     """The shards of a source, of each of which is known what manifests know or what else was found.
 
     Args:
@@ -92,11 +92,6 @@ class MeteredShards:
     def list_shards(self) -> list[str]:
         """Their identifiers."""
         return list(self._ids)
-
-    @property
-    def shards(self) -> ShardStreams:
-        """``(identifier, stream)`` of each shard."""
-        return ShardStreams(self.list_shards, self.open_shard)
 
     def open_shard(self, shard_id: str) -> IO[bytes]:
         """A shard as it is."""

@@ -25,7 +25,7 @@ from .shard.gather import Place
 from .shard.manifest import ShardFacts
 from .shard.mapped import MappedShard
 from .skipping import Faults
-from .sources import ShardStreams, open_shards, public, shard_ids
+from .sources import ShardSource, open_shards, public, shard_ids
 from .sources.url import path_of
 
 # Mapped at a time: before Python 3.13 each holds a descriptor, of which most systems give a process 1024
@@ -93,7 +93,7 @@ def whole(tree: Tree) -> bool:
     return tree.seed is None and all(map(whole, tree.parts))
 
 
-class JoinedSource:
+class JoinedSource(ShardSource):
     """The shards of several datasets as one data source.
 
     Args:
@@ -106,11 +106,6 @@ class JoinedSource:
     def list_shards(self) -> list[str]:
         """Identifiers of all shards, in order."""
         return [shard for source in self._sources for shard in shard_ids(source)]
-
-    @property
-    def shards(self) -> ShardStreams:
-        """``(identifier, stream)`` of each shard, opened one by one."""
-        return ShardStreams(self.list_shards, self.open_shard)
 
     def open_shard(self, shard_id: str) -> IO[bytes]:
         """Open one shard, of the first source that has it.

@@ -1,9 +1,10 @@
-"""Where shards come from: ``URLSource``, and what every source has in common."""
+"""What every source of shards has in common."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from ..errors import AtdataError
@@ -45,16 +46,42 @@ class ShardStreams:
     Each iteration opens the shards anew, one by one; the consumer closes them.
     """
 
-    def __init__(self, list_shards: Callable[[], list[str]], open_shard: Callable[[str], IO[bytes]]) -> None:
-        self._list_shards = list_shards
-        self._open_shard = open_shard
+    def __init__(self, source: ShardSource) -> None:
+        self._source = source
 
     def __iter__(self) -> Iterator[tuple[str, IO[bytes]]]:
-        for shard_id in self._list_shards():
-            yield shard_id, self._open_shard(shard_id)
+        for shard_id in self._source.list_shards():
+            yield shard_id, self._source.open_shard(shard_id)
 
     def __call__(self) -> Iterator[tuple[str, IO[bytes]]]:
         return iter(self)
+
+
+class ShardSource(ABC):
+    """A source of which two methods tell all; a ``DataSource``."""
+
+    @abstractmethod
+    def list_shards(self) -> list[str]:
+        """Identifiers of all shards, in order."""
+
+    @abstractmethod
+    def open_shard(self, shard_id: str) -> IO[bytes]:
+        """Open one shard for reading."""
+
+    @property
+    def url(self) -> str:
+        """The URLs of all shards, as one text."""
+        return "::".join(self.list_shards())
+
+    @property
+    def shard_list(self) -> list[str]:
+        """The same as ``list_shards()``."""
+        return self.list_shards()
+
+    @property
+    def shards(self) -> ShardStreams:
+        """``(identifier, stream)`` of each shard, opened one by one; also works when called."""
+        return ShardStreams(self)
 
 
 def _has(source: Any, name: str) -> bool:

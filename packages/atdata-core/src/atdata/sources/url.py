@@ -20,7 +20,7 @@ from ..errors import (
     ShardUnreadable,
     UnsafeURL,
 )
-from . import ShardStreams, public
+from . import ShardSource, public
 from .access import Access, Headers
 from .braces import check, expand
 from .cache import CachedShard
@@ -34,7 +34,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(file|pipe):", re.IGNORECASE)
 _BETWEEN = re.compile(r"::(?![\w.:%~-]*\](?:[:/?#]|$))")
 
 
-class URLSource:
+class URLSource(ShardSource):
     """Shards at paths and URLs: local files, ``file:``, ``http(s):``, and schemes of installed backends or fsspec.
 
     Two sources are equal if they list the same shards and have the same options. No message and no ``repr`` shows
@@ -129,16 +129,6 @@ class URLSource:
     def list_shards(self) -> list[str]:
         """Paths and URLs of all shards, in order."""
         return list(self._shards)
-
-    @property
-    def shard_list(self) -> list[str]:
-        """The same as ``list_shards()``."""
-        return self.list_shards()
-
-    @property
-    def shards(self) -> ShardStreams:
-        """``(identifier, stream)`` of each shard, opened one by one; also works when called."""
-        return ShardStreams(self.list_shards, self.open_shard)
 
     @cached_property
     def _known(self) -> frozenset[str]:

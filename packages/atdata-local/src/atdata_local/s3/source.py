@@ -10,7 +10,7 @@ from typing import IO, Any, Self
 
 from atdata.errors import ManifestError, ShardNotFound
 from atdata.shard.manifest import NAME, Manifest, ShardFacts, parse_manifest
-from atdata.sources import ShardStreams
+from atdata.sources import ShardSource
 from atdata.sources.braces import check, expand
 from atdata.sources.download import Digest
 
@@ -21,7 +21,7 @@ from .ranges import Link, open_object
 from .requests import Bucket
 
 
-class S3Source:
+class S3Source(ShardSource):
     """Shards in one bucket of AWS, or of a service that speaks its protocol.
 
     Large shards are read by several connections at a time, with at most 64 MiB ahead of the reader; after a fault
@@ -141,24 +141,9 @@ class S3Source:
         """URL of the service, or None for AWS."""
         return self._access.endpoint
 
-    @property
-    def url(self) -> str:
-        """The URLs of all shards, as one text."""
-        return "::".join(self.list_shards())
-
     def list_shards(self) -> list[str]:
         """``s3://`` URLs of all shards, in order."""
         return [f"s3://{self.bucket}/{key}" for key in self.keys]
-
-    @property
-    def shard_list(self) -> list[str]:
-        """The same as ``list_shards()``."""
-        return self.list_shards()
-
-    @property
-    def shards(self) -> ShardStreams:
-        """``(URL, stream)`` of each shard, opened one by one; also works when called."""
-        return ShardStreams(self.list_shards, self.open_shard)
 
     def open_shard(self, shard_id: str) -> IO[bytes]:
         """Open one shard for reading.
