@@ -509,6 +509,9 @@ def test_a_dataset_dict_can_be_made_by_hand(texts):
     made["b"] = Dataset("gone-{0..9}.tar")
     assert repr(made).splitlines()[1:3] == ["    a: 1 shard, 4 samples", "    b: 10 shards"]
     assert repr(DatasetDict({"a": made["a"], "b": made["b"]})).startswith("DatasetDict(\n")
+    beyond = made["a"].select([99])
+    assert "a: 1 shard\n" in repr(DatasetDict({"a": beyond}))
+    assert ": 1 shard" in repr(beyond)
 
 
 # ------------------------------------------------------------------------------------- the documentation

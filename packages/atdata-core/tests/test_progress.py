@@ -54,6 +54,17 @@ def test_an_exception_stops_the_writing_and_leaves_nothing(tmp_path):
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize(
+    "look", [atdata.validate, atdata.stats, lambda dataset, progress: atdata.compare(dataset, dataset, progress=progress)]
+)
+def test_where_a_manifest_is_damaged_nobody_knows_how_many_there_are(tmp_path, look):
+    dataset = atdata.write_samples(rows(5), tmp_path / "data.tar")
+    (tmp_path / "manifest.json").write_text("{")
+    calls = []
+    look(dataset, progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (5, None)
+
+
 CODE = """
 import atdata
 atdata.write_samples([{"n": n} for n in range(50)], "data.tar", progress=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from .dataset import Dataset
 from .errors import SampleTypeError
-from .progress import Progress, counted
+from .progress import Progress, counted, known_total
 from .sample import DictSample
 from .schema import SchemaDiff, diff, schema_of
 from .shard.payload import pack_value, unpack_map
@@ -106,8 +106,7 @@ def compare(a: Dataset[Any], b: Dataset[Any], *, by: By | None = None, progress:
     """
     pairs = _Pairs(by or _common_ground(a, b))
     rows = zip_longest(_rows(a), _rows(b))
-    total = a.num_samples
-    for mine, theirs in counted(rows, progress, lambda: total):
+    for mine, theirs in counted(rows, progress, lambda: known_total(a)):
         pairs.add(mine, theirs)
     return pairs.result(_schema_diff(a, b))
 

@@ -19,6 +19,7 @@ from .epoch import UNKNOWN, Epoch, Pass, Sharing, shared
 from .errors import AtdataError, MalformedSample, SampleDecodeError, SampleTypeError
 from .export.methods import Exportable
 from .lens import Lens, LensNetwork
+from .progress import known_total
 from .protocols import DataSource
 from .sample import DictSample, PackableSample, plan_of
 from .select import Selectable
@@ -432,10 +433,7 @@ class Dataset(Selectable[ST], Exportable[ST]):
 
     def __repr__(self) -> str:
         shards = len(self.list_shards())
-        try:
-            samples = self.num_samples
-        except (OSError, AtdataError, TypeError, IndexError):
-            samples = None  # a repr shows what it can
+        samples = known_total(self)
         known = "" if samples is None else f", {samples:,} samples"
         # with several URLs their own secrets, too, stay out of sight
         url = "::".join(map(public, parts_of(self.url)))

@@ -30,8 +30,8 @@ Progress: TypeAlias = "bool | ProgressCallback | None"
 
 
 def known_total(dataset: Any) -> int | None:
-    """How many samples a dataset has, if that is known."""
-    with contextlib.suppress(OSError, AtdataError):
+    """How many samples a dataset has, if that is known: what is wrong with it, reading tells."""
+    with contextlib.suppress(OSError, AtdataError, TypeError, IndexError):
         total: int | None = dataset.num_samples
         return total
     return None

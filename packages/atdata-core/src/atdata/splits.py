@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Generic, NoReturn
 
 from .dataset import Dataset
-from .errors import AtdataError, SplitNotFound
+from .errors import SplitNotFound
 from .find import Found
+from .progress import known_total
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -76,10 +77,7 @@ class DatasetDict(dict[str, Dataset[ST]], Generic[ST]):
 
 
 def _size(dataset: Dataset[typing.Any]) -> str:
-    try:
-        samples = dataset.num_samples
-    except (OSError, AtdataError):
-        samples = None  # a repr shows what it can
+    samples = known_total(dataset)
     shards = shard_count(len(dataset.list_shards()))
     return shards if samples is None else f"{shards}, {samples:,} sample{'s'[: samples != 1]}"
 

@@ -17,7 +17,7 @@ from .dataset import Dataset
 from .decode import stacked
 from .errors import SampleDecodeError
 from .moments import Moments, Numbers
-from .progress import Progress, counted
+from .progress import Progress, counted, known_total
 from .sample import DictSample, PackableSample, plan_of
 from .shard.array import bytes_to_array
 from .shard.payload import unpack_map
@@ -112,7 +112,7 @@ def stats(
         raise ValueError(f"no field {unknown[0]!r}; the samples have {', '.join(known)}")
     made = {name: _Field(name, histograms) for name in (known if fields is None else fields)}
     samples = 0
-    for batch in counted(batches(dataset), progress, lambda: dataset.num_samples, len):
+    for batch in counted(batches(dataset), progress, lambda: known_total(dataset), len):
         samples += len(batch)
         for name, values in _columns(batch, fields):
             if name not in made:

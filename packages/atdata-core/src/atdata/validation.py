@@ -16,7 +16,7 @@ from .dataset import Dataset
 from .decode import Piece, View, samples
 from .errors import AtdataError, ManifestError
 from .inspection import known_facts
-from .progress import Progress, counted
+from .progress import Progress, counted, known_total
 from .schema import check_record, schema_cid
 from .shard.blocks import BlockReader, Chunk, Where
 from .shard.manifest import NAME, Manifest, read_manifest
@@ -139,7 +139,7 @@ def validate(dataset: Dataset[Any], *, progress: Progress = None) -> Validation:
                 yield from check.read()
                 reports.append(check.report())
 
-    for _ in counted(read(), progress, lambda: dataset.num_samples, lambda samples: samples):
+    for _ in counted(read(), progress, lambda: known_total(dataset), lambda samples: samples):
         pass
     return Validation(tuple(reports), tuple(chain.from_iterable(map(_manifest_problems, dataset._parts()))))
 
