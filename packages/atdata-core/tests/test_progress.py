@@ -54,9 +54,11 @@ def test_an_exception_stops_the_writing_and_leaves_nothing(tmp_path):
     assert [*tmp_path.iterdir()] == []
 
 
-@pytest.mark.parametrize(
-    "look", [atdata.validate, atdata.stats, lambda dataset, progress: atdata.compare(dataset, dataset, progress=progress)]
-)
+def compare_with_itself(dataset, progress):
+    return atdata.compare(dataset, dataset, progress=progress)
+
+
+@pytest.mark.parametrize("look", [atdata.validate, atdata.stats, compare_with_itself])
 def test_where_a_manifest_is_damaged_nobody_knows_how_many_there_are(tmp_path, look):
     dataset = atdata.write_samples(rows(5), tmp_path / "data.tar")
     (tmp_path / "manifest.json").write_text("{")
@@ -77,19 +79,26 @@ def test_the_bar_is_quiet_where_there_is_no_terminal(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+JOIN = """
+import atdata, atdata.reshape
+atdata.reshape.join([atdata.write_samples([{"n": n} for n in range(50)], "data.tar")], "joined", progress=True)
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
-def test_the_bar_shows_on_a_terminal(tmp_path):
+@pytest.mark.parametrize(("code", "words"), [(CODE, ("50/50", " samples/s")), (JOIN, ("100%", "?B/s"))])
+def test_the_bar_shows_on_a_terminal(tmp_path, code, words):
     pytest.importorskip("tqdm", reason="the bar is tqdm's")
     import termios
 
     ours, theirs = os.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
-    done = subprocess.run([sys.executable, "-c", CODE], cwd=tmp_path, stderr=theirs)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, stderr=theirs)
     os.close(theirs)
     shown = os.read(ours, 10_000).decode()
     os.close(ours)
     assert done.returncode == 0
-    assert "50/50" in shown
+    assert all(word in shown for word in words)
     assert shown.endswith("\n")
 
 

@@ -106,7 +106,7 @@ def copy_shards(
     copies: list[ShardFacts] = []
     try:
         steps = _stage_all(todo, staging, copies)
-        for _ in counted(steps, progress, lambda: _bytes_of(todo), lambda count: count):
+        for _ in counted(steps, progress, lambda: _bytes_of(todo), lambda count: count, "B"):
             pass
         schemas = {cid: record for shard in shards for cid, record in shard.schemas.items()}
         _publish(staging, copies, folder, schemas)

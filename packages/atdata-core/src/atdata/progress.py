@@ -22,7 +22,7 @@ class ProgressCallback(Protocol):
     """
 
     def __call__(self, done: int, total: int | None, /) -> object:
-        """Be told that ``done`` samples of ``total`` are done; None if nobody knows how many there are."""
+        """Be told that ``done`` samples, or bytes, of ``total`` are done; None if nobody knows how many there are."""
 
 
 Progress: TypeAlias = "bool | ProgressCallback | None"
@@ -38,7 +38,11 @@ def known_total(dataset: Any) -> int | None:
 
 
 def counted(
-    items: Iterable[T], progress: Progress, total: Callable[[], int | None], size: Callable[[T], int] = lambda _: 1
+    items: Iterable[T],
+    progress: Progress,
+    total: Callable[[], int | None],
+    size: Callable[[T], int] = lambda _: 1,
+    unit: str = " samples",
 ) -> Iterable[T]:
     """The items, while ``progress`` is told how many are done.
 
@@ -47,13 +51,14 @@ def counted(
         progress: whom to tell.
         total: gives how many samples there are; asked only if somebody is told.
         size: how many samples an item is.
+        unit: what a bar calls them; it counts ``B`` in thousands.
 
     Raises:
         BackendNotInstalled: ``progress`` is True and tqdm is not installed.
     """
     if progress is None or progress is False:
         return items
-    return _counted(items, _Bar() if progress is True else progress, total(), size)
+    return _counted(items, _Bar(unit) if progress is True else progress, total(), size)
 
 
 def _counted(items: Iterable[T], tell: ProgressCallback, total: int | None, size: Callable[[T], int]) -> Iterator[T]:
@@ -70,11 +75,12 @@ def _counted(items: Iterable[T], tell: ProgressCallback, total: int | None, size
 class _Bar:
     """A bar of tqdm's on stderr; nothing where that is no terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
         self._tqdm = import_extra("tqdm", "progress").tqdm
+        self._unit = unit
         self._bar: Any = None
 
     def __call__(self, done: int, total: int | None, /) -> None:
         if self._bar is None:
-            self._bar = self._tqdm(total=total, unit=" samples", disable=None)
+            self._bar = self._tqdm(total=total, unit=self._unit, unit_scale=self._unit == "B", disable=None)
         self._bar.update(done - self._bar.n)
