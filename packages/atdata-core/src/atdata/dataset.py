@@ -19,6 +19,7 @@ from .epoch import UNKNOWN, Epoch, Pass, Sharing, shared
 from .errors import AtdataError, MalformedSample, SampleDecodeError, SampleTypeError
 from .export.methods import Exportable
 from .lens import Lens, LensNetwork
+from .limits import check_limit
 from .progress import known_total
 from .protocols import DataSource
 from .sample import DictSample, PackableSample, plan_of
@@ -297,11 +298,8 @@ class Dataset(Selectable[ST], Exportable[ST]):
         Returns:
             A ``webdataset.DataPipeline`` of samples, or of ``SampleBatch`` with a batch size.
         """
-        initial = buffer_samples if initial is None else initial
-        mixing = (("buffer_shards", buffer_shards), ("buffer_samples", buffer_samples), ("initial", initial))
-        for name, value in mixing:
-            _check_count(name, value)
-        shards, number, first = (operator.index(value) for _, value in mixing)
+        shards, number = _count("buffer_shards", buffer_shards), _count("buffer_samples", buffer_samples)
+        first = number if initial is None else _count("initial", initial)
         seed = None if seed is None else operator.index(seed)
         return self._stream((shards, number, first), seed, operator.index(epoch), batch_size, drop_last, sharing)
 
@@ -316,9 +314,7 @@ class Dataset(Selectable[ST], Exportable[ST]):
     ) -> SampleStream[Any]:
         from .stream import Passes, SampleStream  # webdataset imports torch where that is installed
 
-        if batch_size is not None:
-            _check_count("batch_size", batch_size)
-            batch_size = operator.index(batch_size)
+        batch_size = None if batch_size is None else _count("batch_size", batch_size)
         if drop_last and batch_size is None:
             raise ValueError("drop_last needs a batch_size")
         return SampleStream(Passes(Epoch(self._tree, mixing, seed, batch_size, drop_last, **shared(sharing)), epoch))
@@ -445,9 +441,9 @@ class Dataset(Selectable[ST], Exportable[ST]):
         return text + ")"
 
 
-def _check_count(name: str, value: int) -> None:
-    if operator.index(value) < 1:
-        raise ValueError(f"{name} is {value}; it must be 1 or more")
+def _count(name: str, value: int) -> int:
+    check_limit(name, operator.index(value))
+    return operator.index(value)
 
 
 def _payload(sample: Mapping[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from .dataset import Dataset
 from .errors import EmptyDataset, ShardCorrupted
 from .find import place_of
 from .keys import new_key
+from .limits import Limits as Limits  # stores take them from here
 from .sample import DictSample, PackableSample, plan_of
 from .shard.array import Buffer
 from .shard.manifest import ShardFacts, read_manifest
@@ -34,28 +35,6 @@ _OWN_NAME = re.compile(r"[^/]+--([0-9a-f]{16})--\d{6,}\.tar")
 
 class NothingStored(EmptyDataset, RuntimeError):
     """A dataset without samples was to be stored."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How large shards may be.
-
-    Attributes:
-        samples: at most so many samples; None for any number.
-        bytes: at most so many bytes, unless a single sample is larger; None for any number.
-    """
-
-    samples: int | None
-    bytes: int | None
-
-    def __post_init__(self) -> None:
-        for name, value in (("maxcount", self.samples), ("maxsize", self.bytes)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; it must be 1 or more")
-
-    def allow(self, count: int, size: int) -> bool:
-        """Whether a shard may be so large."""
-        return (self.samples is None or count <= self.samples) and (self.bytes is None or size <= self.bytes)
 
 
 def no_others(options: Mapping[str, Any]) -> None:

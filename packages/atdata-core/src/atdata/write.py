@@ -12,6 +12,7 @@ from .atomic import Staging, exists
 from .dataset import Dataset
 from .errors import EmptyDataset, SampleTypeError, SchemaError
 from .keys import new_key
+from .limits import Limits
 from .naming import ShardNames
 from .progress import Progress, counted
 from .sample import DictSample, PackableSample, plan_of
@@ -58,13 +59,9 @@ class ShardWriter(Generic[ST]):
         overwrite: bool = False,
         mtime: int = 0,
     ) -> None:
-        for name, value in (("maxcount", maxcount), ("maxsize", maxsize)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; it must be 1 or more")
+        self._limits = Limits(maxcount, maxsize)
         self._names = ShardNames.of(path, numbered=maxcount is not None or maxsize is not None)
         self._sample_type: type[Any] | None = sample_type
-        self._maxcount = maxcount
-        self._maxsize = maxsize
         self._overwrite = overwrite
         self._mtime = mtime
         self._shards: list[ShardFile] = []
@@ -188,12 +185,8 @@ class ShardWriter(Generic[ST]):
         return shard
 
     def _full(self, shard: ShardFile, key: str, parts: Sequence[Buffer]) -> bool:
-        if shard.samples == self._maxcount:
-            return True
-        if self._maxsize is None:
-            return False
-        added = shard.member_bytes(key, sum(map(len, parts)))
-        return shard.bytes + added + len(END_OF_ARCHIVE) > self._maxsize
+        added = 0 if self._limits.bytes is None else shard.member_bytes(key, sum(map(len, parts)))
+        return not self._limits.allow(shard.samples + 1, shard.bytes + added + len(END_OF_ARCHIVE))
 
     def _check_free(self, number: int) -> None:
         path = self._names.path(number)

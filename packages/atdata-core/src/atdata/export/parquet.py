@@ -16,6 +16,7 @@ from ..atomic import Staging, locked
 from ..batch import SampleBatch
 from ..errors import SampleTypeError, ShardIsDirectory
 from ..fields import found
+from ..limits import check_limit
 from ..progress import Progress, counted, known_total
 from ..sample import DictSample, PackableSample, plan_of
 from ..sources.url import scheme_of
@@ -47,9 +48,8 @@ def to_parquet(
     **options: Any,
 ) -> list[Path]:
     """Write a dataset's samples to Parquet; see ``Dataset.to_parquet``."""
-    for name, value in (("maxcount", maxcount), ("row_group_size", row_group_size)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}; it must be 1 or more")
+    check_limit("maxcount", maxcount)
+    check_limit("row_group_size", row_group_size)
     options = _writer_options(options)
     names = _Names.of(path, numbered=maxcount is not None)
     sample_type = dataset.sample_type

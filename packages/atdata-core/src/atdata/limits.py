@@ -1,0 +1,39 @@
+"""How large shards and files may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+def check_limit(name: str, value: float | None) -> None:
+    """Refuse a limit that nothing meets.
+
+    Raises:
+        ValueError: it is below 1.
+    """
+    if value is not None and value < 1:
+        raise ValueError(f"{name} is {value}; it must be 1 or more")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large shards may be.
+
+    Attributes:
+        samples: at most so many samples; None for any number.
+        bytes: at most so many bytes, unless a single sample is larger; None for any number.
+
+    Raises:
+        ValueError: one of them is below 1.
+    """
+
+    samples: int | None
+    bytes: int | None
+
+    def __post_init__(self) -> None:
+        check_limit("maxcount", self.samples)
+        check_limit("maxsize", self.bytes)
+
+    def allow(self, count: int, size: int) -> bool:
+        """Whether a shard may be so large."""
+        return (self.samples is None or count <= self.samples) and (self.bytes is None or size <= self.bytes)
