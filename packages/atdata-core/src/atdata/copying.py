@@ -13,6 +13,7 @@ from .atomic import Staging, exists
 from .dataset import Dataset
 from .errors import SampleTypeError, ShardCorrupted
 from .progress import Progress, counted
+from .schema.record import schema_by_cid
 from .shard.manifest import ShardFacts, facts_of, manifest_lock, merge_into_manifest, own_manifest
 from .shard.mapped import MappedShard
 from .shard.sidecar import read_sidecar, sidecar_bytes, sidecar_name
@@ -20,7 +21,6 @@ from .sources import public
 from .sources.download import Digest
 from .sources.url import path_of
 from .storing import check, known
-from .write import _schemas
 
 _BLOCK = 4 << 20
 
@@ -49,7 +49,7 @@ def originals(dataset: Dataset[Any]) -> list[Original]:
     """
     if dataset._changes is not None:
         raise SampleTypeError(f"shards are copied as they are, and this is {dataset._changes}; write its samples anew")
-    own = _schemas(dataset.sample_type)
+    own = schema_by_cid(dataset.sample_type)
     made = []
     for shard in dataset.list_shards():
         ready = known(dataset.source, shard)

@@ -18,8 +18,9 @@ from .naming import ShardNames
 from .order import Picks
 from .progress import Progress, counted, known_total
 from .schema import diff, schema_of
+from .schema.record import schema_by_cid
 from .storing import MAXSIZE
-from .write import ShardWriter, _schemas
+from .write import ShardWriter
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ def join(datasets: Sequence[Dataset[Any]], path: str | os.PathLike[str], *, prog
 
 def _refuse_others(first: Dataset[Any], other: Dataset[Any]) -> None:
     a, b = first.sample_type, other.sample_type
-    if a is b or (_schemas(a) and [*_schemas(a)] == [*_schemas(b)]):
+    if a is b or (schema_by_cid(a) and [*schema_by_cid(a)] == [*schema_by_cid(b)]):
         return
     try:
         difference = "; ".join(str(diff(schema_of(a), schema_of(b))).splitlines())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self, TypeVar, dataclass_transform, overload
 
 import numpy as np
@@ -108,7 +108,7 @@ class PackableSample:
         return {"__key__": new_key(), "msgpack": self.packed}
 
 
-_MEMBERS = {name for name in vars(PackableSample) if not name.startswith("__")}
+MEMBERS = {name for name in vars(PackableSample) if not name.startswith("__")}
 
 
 def _fields(cls: Any) -> tuple[dataclasses.Field[Any], ...]:
@@ -119,7 +119,7 @@ def _prepare(cls: type[Any]) -> None:
     """What a sample class needs before ``dataclass()`` looks at it; again for a class that is made anew from it."""
     inherited = (vars(base).get("__dataclass_fields__", ()) for base in cls.__mro__[1:])
     for name in itertools.chain(inspect.get_annotations(cls), *inherited):
-        if name in _MEMBERS:
+        if name in MEMBERS:
             raise SampleTypeError(
                 f"{cls.__name__}.{name}: every sample has a member {name!r}; give the field another name", field=name
             )
@@ -170,6 +170,15 @@ def plan_of(cls: type) -> Plan:
     plan = make_plan(cls, own and _is_plain(cls))
     setattr(cls, _PLAN, plan)
     return plan
+
+
+def packed_parts(sample: Any) -> Sequence[Buffer]:
+    """The msgpack bytes of a sample of any type, in pieces that are to be written one after another.
+
+    Raises:
+        SampleTypeError: a value is not of its declared type or cannot be stored; names the field.
+    """
+    return plan_of(type(sample)).pack(sample) if isinstance(sample, PackableSample) else (bytes(sample.packed),)
 
 
 def _option(cls: type, name: str, default: bool) -> bool:

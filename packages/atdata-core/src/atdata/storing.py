@@ -11,9 +11,10 @@ from typing import Any, Protocol, TypeAlias
 from .dataset import Dataset
 from .errors import EmptyDataset, ShardCorrupted
 from .find import place_of
-from .keys import new_key
+from .keys import check_key, new_key
 from .limits import Limits as Limits  # stores take them from here
-from .sample import DictSample, PackableSample, plan_of
+from .sample import DictSample, packed_parts
+from .schema.record import schema_by_cid
 from .shard.array import Buffer
 from .shard.manifest import ShardFacts, read_manifest
 from .shard.reader import SUFFIX
@@ -21,7 +22,6 @@ from .shard.tar import BLOCK, END_OF_ARCHIVE, header
 from .sources.download import Digest
 from .sources.url import path_of
 from .splits import split_of
-from .write import _check_key, _schemas
 
 # A sample's key, where it has one, and the sample
 Keyed: TypeAlias = "tuple[str | None, Any]"
@@ -101,7 +101,7 @@ def ready_shards(ds: Dataset[Any], limits: Limits) -> list[Ready] | None:
         return None
     view = ds._view
     found = [known(ds.source, shard) for shard in ds.list_shards()]
-    schema = next(iter(_schemas(view.stored)), None)
+    schema = next(iter(schema_by_cid(view.stored)), None)
     ready = [shard for shard in found if shard is not None]
     fit = all(limits.allow(shard.facts.samples, shard.facts.bytes) for shard in ready)
     same = view.stored is DictSample or all(schema is not None and shard.facts.schema == schema for shard in ready)
@@ -150,7 +150,7 @@ def keyed_samples(ds: Dataset[Any]) -> Iterator[Keyed]:
 
 def schemas_for(ds: Dataset[Any]) -> Mapping[str, dict[str, Any]]:
     """The schema record of a dataset's samples by CID; empty where they have no form as a schema."""
-    return _schemas(ds.sample_type)
+    return schema_by_cid(ds.sample_type)
 
 
 class Sink(Protocol):
@@ -177,7 +177,7 @@ class TarStream:
 
     def add(self, key: str | None, sample: Any, limits: Limits) -> bool:
         """Append a sample, under its key if that is a good one. Returns False, and does nothing, if it has no room."""
-        parts = payload(sample)
+        parts = packed_parts(sample)
         key = self._key(key)
         size = sum(map(len, parts))
         head = header(key + SUFFIX, size)
@@ -200,7 +200,7 @@ class TarStream:
     def _key(self, key: str | None) -> str:
         try:
             if key is not None:
-                _check_key(key)
+                check_key(key)
         except ValueError:
             key = None  # a foreign one
         return new_key() if key is None or key in self._keys else key
@@ -209,8 +209,3 @@ class TarStream:
         for part in parts:
             self._sink.write(part)
             self.bytes += len(part)
-
-
-def payload(sample: Any) -> Sequence[Buffer]:
-    """A sample's msgpack bytes, in pieces."""
-    return plan_of(type(sample)).pack(sample) if isinstance(sample, PackableSample) else (bytes(sample.packed),)

@@ -10,16 +10,15 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 from .atomic import Staging, exists
 from .dataset import Dataset
-from .errors import EmptyDataset, SampleTypeError, SchemaError
-from .keys import new_key
+from .errors import EmptyDataset, SampleTypeError
+from .keys import check_key, new_key
 from .limits import Limits
 from .naming import ShardNames
 from .progress import Progress, counted
-from .sample import DictSample, PackableSample, plan_of
-from .schema import schema_cid, schema_of
+from .sample import DictSample, packed_parts
+from .schema.record import schema_by_cid
 from .shard.array import Buffer
 from .shard.manifest import manifest_lock, merge_into_manifest, own_manifest
-from .shard.reader import SUFFIX, group_of
 from .shard.sidecar import sidecar_name
 from .shard.tar import END_OF_ARCHIVE
 from .shard.writer import ShardFile
@@ -103,12 +102,8 @@ class ShardWriter(Generic[ST]):
         if self._closed:
             raise ValueError("the writer is closed")
         if key is not None:
-            _check_key(key)
-        typed = self._typed(sample)
-        parts: Sequence[Buffer] = (
-            plan_of(type(typed)).pack(typed) if isinstance(typed, PackableSample) else (bytes(typed.packed),)
-        )
-        self._add(parts, key)
+            check_key(key)
+        self._add(packed_parts(self._typed(sample)), key)
 
     def write_stored(self, payload: bytes, *, key: str | None = None) -> None:
         """Add a sample of the writer's type as it is stored elsewhere: its bytes are copied, and not looked at.
@@ -123,7 +118,7 @@ class ShardWriter(Generic[ST]):
         if self._closed:
             raise ValueError("the writer is closed")
         if key is not None:
-            _check_key(key)
+            check_key(key)
         self._add((payload,), key)
 
     def _add(self, parts: Sequence[Buffer], key: str | None) -> None:
@@ -219,7 +214,7 @@ class ShardWriter(Generic[ST]):
 
     def _publish(self) -> None:
         assert self._sample_type is not None  # there is a shard, so there was a sample
-        schemas = _schemas(self._sample_type)
+        schemas = schema_by_cid(self._sample_type)
         schema = next(iter(schemas), None)
         facts = [shard.facts(schema) for shard in self._shards]
         with manifest_lock(self._names.folder):
@@ -277,33 +272,6 @@ class ShardWriter(Generic[ST]):
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
         return f"ShardWriter({str(self._names.path(0))!r}: {state}, {self.samples:,} samples)"
-
-
-def _check_key(key: str) -> None:
-    """Refuse keys that do not come back as they went in."""
-    if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"a key is text; found {key!r:.100}")
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"the key {key!r} is not text that UTF-8 can hold") from None
-    misread = "." in key.rpartition("/")[2] or group_of(key + SUFFIX) is None
-    if misread or "\0" in key or key.startswith(("/", "__")) or ".." in key.split("/"):
-        raise ValueError(
-            f"{key!r} is no key that every reader takes: it must be a relative path without '..' or NUL whose last "
-            "part is not empty and has no dot, and must not start with '__'"
-        )
-
-
-def _schemas(sample_type: type[Any]) -> dict[str, dict[str, Any]]:
-    """The schema of a sample type by its CID; empty where it has no form as a schema."""
-    if not issubclass(sample_type, PackableSample):
-        return {}
-    try:
-        record = schema_of(sample_type)
-    except (SampleTypeError, SchemaError):
-        return {}  # dicts, for example: fine in samples, not in schemas
-    return {schema_cid(record): record}
 
 
 def _count(samples: object) -> int | None:

@@ -234,7 +234,7 @@ def _tensor_type(element: Type) -> Type:
     return pa.struct([pa.field(name, kind, nullable=False) for name, kind in parts.items()])
 
 
-def _element(kind: Type) -> Type | None:
+def element_type(kind: Type) -> Type | None:
     """The type of the elements of an array column, or None if it is none; a single value may be an array, too."""
     if pa.types.is_struct(kind) and [part.name for part in kind] == ["shape", "data"]:
         kind = kind.field(1).type
@@ -269,14 +269,14 @@ def _wider(a: Type, b: Type) -> Type:
         return a
     if pa.types.is_null(a):
         return b
-    element = _element(a)
-    if element is not None and element == _element(b):
+    element = element_type(a)
+    if element is not None and element == element_type(b):
         return _tensor_type(element)
     if {a, b} == {pa.int64(), pa.float64()}:
         return pa.float64()
-    if pa.types.is_list(a) and pa.types.is_list(b) and element is None and _element(b) is None:
+    if pa.types.is_list(a) and pa.types.is_list(b) and element is None and element_type(b) is None:
         return pa.list_(_wider(a.value_type, b.value_type))
-    if pa.types.is_struct(a) and pa.types.is_struct(b) and element is None and _element(b) is None:
+    if pa.types.is_struct(a) and pa.types.is_struct(b) and element is None and element_type(b) is None:
         types = {field.name: field.type for field in a}
         for field in b:
             types[field.name] = _wider(types.get(field.name, pa.null()), field.type)
@@ -313,7 +313,7 @@ def _fitted(array: Array, kind: Type) -> Array:
         dimensions = int(pa.types.is_list(array.type))  # an array of fewer than the others
         sizes = _sizes(array) if dimensions else (~none).astype(np.int64)
         shapes = pa.array(sizes[~none]) if dimensions else pa.array([], pa.int64())
-        data = (array.flatten() if dimensions else array.drop_null()).cast(_element(kind))
+        data = (array.flatten() if dimensions else array.drop_null()).cast(element_type(kind))
         return _tensors(_lists(dimensions * ~none, shapes), _lists(sizes, data), none)
     if pa.types.is_struct(kind):
         own = {field.name: part for field, part in zip(array.type, array.flatten(), strict=True)}

@@ -99,7 +99,7 @@ def _table_maker(owner: str, typed: bool, sample_map: SampleExportMap | None) ->
     def make(batch: SampleBatch[Any]) -> Table:
         rows = [as_row(sample) for sample in batch.samples]
         for row in rows:
-            if not isinstance(row, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            if not isinstance(row, Mapping):
                 raise SampleTypeError(f"{owner} gave {found(row)}; it must give a dict of column names and values")
         return rows_table(owner, rows)
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from ..codecs import found
 from ..errors import RowError
-from ..schema.kinds import DTYPES, TYPES
+from ..schema.kinds import DTYPES, INTEGERS, TYPES
 
-_INTEGERS = range(-(1 << 63), 1 << 64)  # what msgpack stores
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|nan|[+-]?inf", re.IGNORECASE)
 
@@ -38,7 +37,7 @@ def ndarray(dtype: Any, where: str) -> dict[str, Any]:
 
 
 def _is_integer(text: str) -> bool:
-    return _INTEGER.fullmatch(text) is not None and len(text) <= 20 and int(text) in _INTEGERS
+    return _INTEGER.fullmatch(text) is not None and len(text) <= 20 and int(text) in INTEGERS
 
 
 def _is_float(text: str) -> bool:
@@ -99,7 +98,7 @@ class ValueColumn:
         kind = found(value)
         if kind not in ("bool", "int", "float", "str", "bytes", "list"):
             raise RowError(f"{where} is an object, and fields hold none; make its entries columns of their own")
-        if kind == "int" and value not in _INTEGERS:
+        if kind == "int" and value not in INTEGERS:
             raise RowError(f"{where} is an integer of over 64 bits; write it as text")
         self._kinds.setdefault(kind, where)
         if kind == "list":

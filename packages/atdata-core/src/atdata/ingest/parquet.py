@@ -10,7 +10,7 @@ import numpy as np
 
 from .._extras import import_extra
 from ..errors import RowError
-from ..export.arrow import _element
+from ..export.arrow import element_type
 from .infer import items, ndarray, primitive
 from .rows import Row, field_names
 
@@ -130,7 +130,7 @@ _PRIMITIVES: tuple[tuple[Callable[[Any], bool], str], ...] = (
 def _array_dtype(kind: Any) -> np.dtype[Any] | None:
     """The dtype of a column of arrays, or None if it is none."""
     if pa.types.is_struct(kind) and [part.name for part in kind] == ["shape", "data"]:
-        kind = _element(kind)
+        kind = element_type(kind)
     elif _is_list(kind) and _is_number(kind.value_type):
         kind = kind.value_type
     elif not pa.types.is_temporal(kind):

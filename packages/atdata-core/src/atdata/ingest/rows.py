@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import RowError
-from ..sample import _MEMBERS
+from ..sample import MEMBERS
 
 
 class Row(NamedTuple):
@@ -53,7 +53,7 @@ def field_name(column: str) -> str:
     name = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", column)).strip("_")
     if not name.isidentifier():
         name = f"column_{name}".rstrip("_")
-    return f"{name}_" if keyword.iskeyword(name) or name in _MEMBERS else name
+    return f"{name}_" if keyword.iskeyword(name) or name in MEMBERS else name
 
 
 def field_names(columns: Iterable[str], where: str) -> list[str]:

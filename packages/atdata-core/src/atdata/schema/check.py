@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import SchemaError
-from ..sample import _MEMBERS
+from ..sample import MEMBERS
 from .defaults import default_of
 from .kinds import DTYPES, PRIMITIVES, TYPES
 from .shown import shown
@@ -116,7 +116,7 @@ def _check_metadata(value: Any) -> None:
 def _check_field(field: Mapping[Any, Any]) -> None:
     name = field.get("name")
     check_name(name, "the name of a field")
-    if name in _MEMBERS:
+    if name in MEMBERS:
         raise SchemaError("every sample has a member of that name")
     if "description" in field:
         _text(field["description"], "its description")

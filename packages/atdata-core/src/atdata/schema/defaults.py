@@ -13,12 +13,11 @@ from collections.abc import Container, Mapping
 from typing import Any, TypeVar
 
 from ..errors import SchemaError
-from .kinds import PRIMITIVES, kind_of
+from .kinds import INTEGERS, PRIMITIVES, kind_of
 from .shown import shown
 
 T = TypeVar("T")
 
-_INTEGERS = range(-(1 << 63), 1 << 64)  # what msgpack stores
 _FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -54,7 +53,7 @@ def to_json(field_type: Mapping[str, Any], value: Any) -> Any:
     if kind_of(field_type) == "array":
         return [to_json(field_type["items"], item) for item in value]
     kind = field_type.get("primitive")
-    if kind is None or (kind == "int" and value not in _INTEGERS):
+    if kind is None or (kind == "int" and value not in INTEGERS):
         raise SchemaError(f"{shown(value)} has no form as a default")
     if kind == "bytes":
         return base64.b64encode(value).decode()
@@ -83,7 +82,7 @@ def _primitive(kind: str | None, found: Any) -> Any:
     if kind == "float" and isinstance(found, str):
         return _FLOATS[_one_of(found, _FLOATS)]
     if type(found) is int and kind in ("int", "float"):
-        return PRIMITIVES[kind](_one_of(found, _INTEGERS))
+        return PRIMITIVES[kind](_one_of(found, INTEGERS))
     if type(found) is not PRIMITIVES.get(kind or "") or found in (math.inf, -math.inf) or found != found:
         raise ValueError
     if isinstance(found, str):

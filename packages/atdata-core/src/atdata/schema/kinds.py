@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 TYPES = "ac.foundation.dataset.schemaType"
+INTEGERS = range(-(1 << 63), 1 << 64)  # what msgpack stores
 PRIMITIVES: dict[str, type[Any]] = {"str": str, "int": int, "float": float, "bool": bool, "bytes": bytes}
 DTYPES: dict[str, type[np.generic]] = {
     name: np.dtype(name).type

@@ -17,9 +17,9 @@ from typing import Any
 from .._generated import GeneratedType
 from ..cid import generate_cid
 from ..codecs import WrongValue, unwrapped
-from ..errors import NoSampleType, SampleTypeError
+from ..errors import NoSampleType, SampleTypeError, SchemaError
 from ..fields import Codec, Field
-from ..sample import plan_of
+from ..sample import PackableSample, plan_of
 from .check import DEEPEST, check_record
 from .defaults import default_text
 from .kinds import DTYPES, PRIMITIVES, TYPES
@@ -88,6 +88,17 @@ def _copied(value: Any) -> Any:
 def schema_cid(record: Mapping[str, Any]) -> str:
     """The CID of a schema record; when and where it was published does not count."""
     return generate_cid({key: value for key, value in record.items() if key not in ("createdAt", "$ref")})
+
+
+def schema_by_cid(sample_type: type[Any]) -> dict[str, dict[str, Any]]:
+    """The schema of a sample type by its CID; empty where it has no form as a schema."""
+    if not issubclass(sample_type, PackableSample):
+        return {}
+    try:
+        record = schema_of(sample_type)
+    except (SampleTypeError, SchemaError):
+        return {}  # dicts, for example: fine in samples, not in schemas
+    return {schema_cid(record): record}
 
 
 def _field(owner: str, field: Field, doc: str | None) -> dict[str, Any]:
