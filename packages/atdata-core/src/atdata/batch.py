@@ -16,7 +16,7 @@ import numpy.typing as npt
 from .decode import Piece, View, field_values, maps, samples, stacked
 from .errors import FieldMismatch, RaggedBatch, SampleTypeError
 from .fields import Field, Plan, found
-from .sample import DictSample, PackableSample, plan_of
+from .sample import DictSample, PackableSample, is_sample_type, plan_of
 from .shard.blocks import Gathered
 
 if TYPE_CHECKING:
@@ -228,7 +228,8 @@ class SampleBatch(Generic[ST]):
         return self._columns[name]
 
     def _aggregate(self, name: str) -> Any:
-        if issubclass(self.sample_type, PackableSample):
+        typed = issubclass(self.sample_type, PackableSample)
+        if typed:
             field = plan_of(self.sample_type).by_name.get(name)
             if field is None or field.codec.kind != "array":
                 return self.list(name)
@@ -237,9 +238,7 @@ class SampleBatch(Generic[ST]):
             if array is not None:
                 return array
         values = self.list(name)
-        if issubclass(self.sample_type, PackableSample):
-            pass
-        elif not values or not all(isinstance(value, np.ndarray) for value in values):
+        if not typed and not (values and all(isinstance(value, np.ndarray) for value in values)):
             return values
         if not values:
             return np.empty((0,))
@@ -322,6 +321,6 @@ def type_argument(instance: Any) -> type[Any] | None:
         if generic is None or isinstance(typing.get_args(generic)[0], typing.TypeVar):
             return None
     argument = typing.get_args(generic)[0]
-    if not (isinstance(argument, type) and hasattr(argument, "from_data") and hasattr(argument, "packed")):
+    if not is_sample_type(argument):
         raise SampleTypeError(f"{generic} names no sample type; {argument} must be a class made with @atdata.packable")
     return argument

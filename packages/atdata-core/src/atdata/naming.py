@@ -1,4 +1,4 @@
-"""Names of the shards of one dataset: ``data.tar``, or ``data-000000.tar`` and on."""
+"""Names of the files of one dataset: ``data.tar``, or ``data-000000.tar`` and on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"%(0?)(\d*)d")
 
 @dataclass(frozen=True)
 class ShardNames:
-    """Where the shards of a dataset go.
+    """Where the files of a dataset go.
 
     Attributes:
         folder: their folder.
@@ -65,7 +65,7 @@ class ShardNames:
         return cls(target.parent, f"{target.stem}-", 6) if numbered else cls(target.parent, target.stem, None)
 
     def path(self, number: int) -> Path:
-        """The path of one shard."""
+        """The path of one file."""
         digits = "" if self.width is None else f"{number:0{self.width}d}"
         return self.folder / f"{self.stem}{digits}{self.tail}"
 

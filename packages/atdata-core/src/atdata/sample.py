@@ -153,6 +153,11 @@ def _is_plain(cls: Any) -> bool:
     )
 
 
+def is_sample_type(given: Any) -> bool:
+    """Whether it is a class whose instances turn into msgpack bytes and back."""
+    return isinstance(given, type) and hasattr(given, "from_data") and hasattr(given, "packed")
+
+
 def plan_of(cls: type) -> Plan:
     """The field plan of a sample class, made on first use and kept.
 

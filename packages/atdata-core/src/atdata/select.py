@@ -23,6 +23,7 @@ from .feed import Feed
 from .order import AHEAD, Numbers
 from .reading import Item, gather
 from .rows import Between, Pick, chosen, numbers, shares
+from .sample import is_sample_type
 from .sequence import FromFiles, FromStreams, Lost, Order
 from .shard.reader import Record
 from .table import Joint, Table, Tree
@@ -267,7 +268,7 @@ def _made_by(function: Callable[..., Any]) -> type[Any]:
         made = typing.get_type_hints(function).get("return")
     except (NameError, TypeError, AttributeError):
         return object
-    return made if isinstance(made, type) and hasattr(made, "from_data") else object
+    return made if is_sample_type(made) else object
 
 
 def concat(*datasets: Dataset[RT]) -> Dataset[RT]:

@@ -17,6 +17,7 @@ from ..batch import SampleBatch
 from ..errors import SampleTypeError, ShardIsDirectory
 from ..fields import found
 from ..limits import check_limit
+from ..naming import ShardNames
 from ..progress import Progress, counted, known_total
 from ..sample import DictSample, PackableSample, plan_of
 from ..sources.url import scheme_of
@@ -51,7 +52,7 @@ def to_parquet(
     check_limit("maxcount", maxcount)
     check_limit("row_group_size", row_group_size)
     options = _writer_options(options)
-    names = _Names.of(path, numbered=maxcount is not None)
+    names = _names(path, numbered=maxcount is not None)
     sample_type = dataset.sample_type
     typed = issubclass(sample_type, PackableSample)
     owner = "sample_map" if sample_map else sample_type.__name__
@@ -114,36 +115,17 @@ def _fields_of(sample: Any) -> Mapping[str, Any]:
     return dict(vars(sample))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Names:
-    """Where the files go.
-
-    Attributes:
-        folder: their folder.
-        stem: the name up to the number, or the whole name.
-        tail: the name behind the number; None for a single file.
-    """
-
-    folder: Path
-    stem: str
-    tail: str | None
-
-    @classmethod
-    def of(cls, path: str | os.PathLike[str], *, numbered: bool) -> _Names:
-        text = os.fspath(path)
-        if not text or scheme_of(text):
-            kind = "a URL" if text else "no path"
-            raise ValueError(f"{text!r} is {kind}; Parquet files are written to a folder of this machine")
-        target = Path(path)
-        if not target.name or text.endswith(("/", os.sep)) or target.is_dir():
-            raise ShardIsDirectory(f"{text} is a folder; name a file in it, such as {target / 'data.parquet'}")
-        if numbered:
-            return cls(target.parent, f"{target.stem}-", target.suffix or ".parquet")
-        return cls(target.parent, target.name, None)
-
-    def path(self, number: int) -> Path:
-        """The path of one file."""
-        return self.folder / (self.stem if self.tail is None else f"{self.stem}{number:06d}{self.tail}")
+def _names(path: str | os.PathLike[str], *, numbered: bool) -> ShardNames:
+    text = os.fspath(path)
+    if not text or scheme_of(text):
+        kind = "a URL" if text else "no path"
+        raise ValueError(f"{text!r} is {kind}; Parquet files are written to a folder of this machine")
+    target = Path(path)
+    if not target.name or text.endswith(("/", os.sep)) or target.is_dir():
+        raise ShardIsDirectory(f"{text} is a folder; name a file in it, such as {target / 'data.parquet'}")
+    if numbered:
+        return ShardNames(target.parent, f"{target.stem}-", 6, target.suffix or ".parquet")
+    return ShardNames(target.parent, target.name, None, "")
 
 
 class _Part:
@@ -186,7 +168,12 @@ class _Files:
     """
 
     def __init__(
-        self, owner: str, names: _Names, maxcount: int | None, row_group_size: int | None, options: Mapping[str, Any]
+        self,
+        owner: str,
+        names: ShardNames,
+        maxcount: int | None,
+        row_group_size: int | None,
+        options: Mapping[str, Any],
     ) -> None:
         self._owner = owner
         self._names = names
@@ -293,7 +280,7 @@ class _Files:
     def _remove_leftovers(self) -> None:
         """Remove the files of an older, longer export under the same names."""
         number = len(self._files)
-        while self._names.tail is not None and (path := self._names.path(number)).exists():
+        while self._names.width is not None and (path := self._names.path(number)).exists():
             path.unlink()
             number += 1
 

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from ..errors import SampleTypeError
 from ..fields import local_names
-from ..sample import PackableSample, plan_of
+from ..sample import PackableSample, is_sample_type, plan_of
 
 S = TypeVar("S")
 V = TypeVar("V")
@@ -312,6 +312,6 @@ def sample_type(given: Any, name: str) -> type[Any]:
         raise SampleTypeError(
             f"{name}: argument and result need annotations, such as def {name}(source: Source) -> View"
         )
-    if not (isinstance(given, type) and hasattr(given, "from_data") and hasattr(given, "packed")):
+    if not is_sample_type(given):
         raise SampleTypeError(f"{name}: {given} is no sample type; put @atdata.packable above its class statement")
     return given
