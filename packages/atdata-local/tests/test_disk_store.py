@@ -68,6 +68,14 @@ def test_foreign_keys_are_replaced_where_readers_would_misread_them(tmp_path: Pa
     assert [word.text for word in atdata.Dataset[Word](urls)] == ["__x.msgpack", "a.msgpack", "b/../c.msgpack"]
 
 
+def test_a_random_name_may_have_six_noughts(
+    tmp_path: Path, words: atdata.Dataset[Word], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secrets.token_hex", lambda count: "000000" + "a" * (2 * count - 6))
+    urls = DiskDataStore(tmp_path / "store").write_shards(words, prefix="w", maxcount=1)
+    assert [word.text for word in atdata.Dataset[Word](urls)] == [word.text for word in words]
+
+
 def test_a_manifest_of_somebody_else_is_not_written_over(tmp_path: Path, words: atdata.Dataset[Word]) -> None:
     folder = tmp_path / "store" / "v1"
     folder.mkdir(parents=True)

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from .dataset import Dataset
@@ -22,6 +23,7 @@ from .shard.tar import BLOCK, END_OF_ARCHIVE, header
 from .sources.download import Digest
 from .sources.url import path_of
 from .splits import split_of
+from .write import ShardWriter
 
 # A sample's key, where it has one, and the sample
 Keyed: TypeAlias = "tuple[str | None, Any]"
@@ -146,6 +148,34 @@ def check(name: str, size: int, sha256: str, expected: Digest | None) -> Digest:
 def keyed_samples(ds: Dataset[Any]) -> Iterator[Keyed]:
     """All samples of a dataset in order, each with its key."""
     return ds._keyed()
+
+
+def write_anew(ds: Dataset[Any], folder: Path, limits: Limits) -> list[Path]:
+    """Write a dataset's samples, under their own keys where these are good ones, into new shards of a folder.
+
+    All are there in the end, and in the folder's manifest, or after an exception none.
+
+    Args:
+        ds: the dataset.
+        folder: the folder; it is made if need be.
+        limits: how large the shards may be.
+
+    Returns:
+        Their paths.
+
+    Raises:
+        NothingStored: there are no samples.
+    """
+    path = folder / f"data--{secrets.token_hex(8)}--%06d.tar"
+    with ShardWriter(path, ds.sample_type, maxcount=limits.samples, maxsize=limits.bytes or MAXSIZE) as writer:
+        for key, sample in keyed_samples(ds):
+            try:
+                writer.write(sample, key=key)
+            except ValueError:  # a foreign key, or one that the shard has already
+                writer.write(sample)
+        if not writer.samples:
+            raise NothingStored("the dataset has no samples, so nothing was stored")
+    return [Path(shard) for shard in writer.dataset.list_shards()]
 
 
 def schemas_for(ds: Dataset[Any]) -> Mapping[str, dict[str, Any]]:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atdata import Dataset, ShardWriter
+from atdata import Dataset
 from atdata.shard.manifest import ShardFacts, facts_of
 from atdata.sources.download import Digest
-from atdata.storing import Limits, NothingStored, check, folder_of, keyed_samples, no_others, ready_shards, shard_names
+from atdata.storing import Limits, check, folder_of, no_others, ready_shards, shard_names, write_anew
 
 from .box import Place, opened
 from .source import BoxSource
@@ -50,10 +50,10 @@ class BoxStore:
             ShardCorrupted: a shard is not what its manifest says.
         """
         no_others(options)
-        limits = Limits(maxcount, min(maxsize or _MOST, _MOST))
+        limits = Limits(maxcount, _MOST if maxsize is None else min(maxsize, _MOST))
         folder = folder_of(prefix)
         with tempfile.TemporaryDirectory(prefix="atdata-box-") as room:
-            found = _copied(ds, limits, Path(room)) or _made_anew(ds, limits, Path(room))
+            found = _copied(ds, limits, Path(room)) or _known(write_anew(ds, Path(room), limits))
             names = [f"{folder}/{facts.name}".lstrip("/") for facts in found]
             with opened(self._path, write=True) as box:
                 for name, facts in zip(names, found, strict=True):
@@ -136,15 +136,6 @@ def _copied(ds: Dataset[Any], limits: Limits, room: Path) -> list[ShardFacts]:
     return found
 
 
-def _made_anew(ds: Dataset[Any], limits: Limits, room: Path) -> list[ShardFacts]:
-    path = room / shard_names()(0).replace("000000", "%06d")
-    with ShardWriter(path, ds.sample_type, maxcount=limits.samples, maxsize=limits.bytes) as writer:
-        for key, sample in keyed_samples(ds):
-            try:
-                writer.write(sample, key=key)
-            except ValueError:  # a foreign key, or one that the shard has already
-                writer.write(sample)
-        if not writer.samples:
-            raise NothingStored("the dataset has no samples, so nothing was stored")
-    facts = [facts_of(Path(shard)) for shard in writer.dataset.list_shards()]
-    return [known for known in facts if known is not None]
+def _known(paths: Sequence[Path]) -> list[ShardFacts]:
+    """What the manifest of the folder that shards were written to knows of them: all there is."""
+    return [known for path in paths if (known := facts_of(path)) is not None]

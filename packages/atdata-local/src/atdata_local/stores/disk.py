@@ -12,16 +12,7 @@ from atdata.copying import copy_shards, originals
 from atdata.shard.manifest import Manifest, ShardFacts, manifest_lock, merge_into_manifest, read_manifest
 from atdata.shard.sidecar import sidecar_name
 from atdata.sources.url import local_path
-from atdata.storing import (
-    MAXSIZE,
-    Limits,
-    NothingStored,
-    folder_of,
-    keyed_samples,
-    ready_shards,
-    shard_names,
-)
-from atdata.write import ShardWriter
+from atdata.storing import Limits, NothingStored, folder_of, ready_shards, shard_names, write_anew
 
 from .base import ShardStore
 from .leftovers import Leftover, left_on_disk, remove_from_disk
@@ -71,17 +62,7 @@ class DiskDataStore(ShardStore):
             raise NothingStored("the dataset has no samples, so nothing was stored")
         if ready is not None:
             return [path.as_uri() for path in copy_shards(originals(ds), there, shard_names(ready))]
-        name = shard_names()(0).replace("000000", "%06d")
-        maxsize = limits.bytes or MAXSIZE
-        with ShardWriter(there / name, ds.sample_type, maxcount=limits.samples, maxsize=maxsize) as writer:
-            for key, sample in keyed_samples(ds):
-                try:
-                    writer.write(sample, key=key)
-                except ValueError:  # a foreign key, or one that the shard has already
-                    writer.write(sample)
-            if not writer.samples:
-                raise NothingStored("the dataset has no samples, so nothing was stored")
-        return [Path(shard).as_uri() for shard in writer.dataset.list_shards()]
+        return [path.as_uri() for path in write_anew(ds, there, limits)]
 
     def read_url(self, url: str) -> str:
         """The URL itself: its files can be read by all who may."""
