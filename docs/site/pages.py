@@ -23,10 +23,11 @@ REFERENCE = {
         "Looking at datasets",
         "atdata",
         [
-            *("inspect", "inspection.Inspection", "inspection.FieldFacts", "inspection.ShardState"),
-            *("stats", "statistics.Statistics", "statistics.FieldStatistics", "moments.Numbers", "moments.Histogram"),
-            *("validate", "validation.Validation", "validation.ShardReport", "validation.Problem"),
-            *("compare", "comparison.Comparison", "comparison.Difference"),
+            *("inspect", "look.inspection.Inspection", "look.inspection.FieldFacts", "look.inspection.ShardState"),
+            *("stats", "look.statistics.Statistics", "look.statistics.FieldStatistics"),
+            *("look.moments.Numbers", "look.moments.Histogram"),
+            *("validate", "look.validation.Validation", "look.validation.ShardReport", "look.validation.Problem"),
+            *("compare", "look.comparison.Comparison", "look.comparison.Difference"),
         ],
     ),
     "making": (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import atdata
-from atdata.comparison import MOST_NAMED, Comparison
+from atdata.look.comparison import MOST_NAMED, Comparison
 from atdata.shard.payload import pack_value
 from atdata.shard.tar import END_OF_ARCHIVE, header, padding
 

@@ -30,8 +30,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import atdata
-from atdata import Dataset, DictSample, reading
+from atdata import Dataset, DictSample
 from atdata.errors import AtdataError, FieldMismatch, MalformedSample, RaggedBatch, SampleDecodeError, ShardCorrupted
+from atdata.feed import reading
 from atdata.shard import blocks, columns, gather, mapped, scan
 from atdata.shard.sidecar import sidecar_bytes, sidecar_name
 from atdata.shard.tar import END_OF_ARCHIVE, header, padding

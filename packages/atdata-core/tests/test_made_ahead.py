@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atdata.ahead import Ahead
+from atdata.export.ahead import Ahead
 
 WAIT = 10  # seconds for what takes none; only a fault takes that long
 
@@ -186,7 +186,7 @@ def test_a_fork_is_told_that_the_thread_stayed_behind():
 def test_a_program_ends_while_items_lie_ready():
     code = """
 import itertools
-from atdata.ahead import Ahead
+from atdata.export.ahead import Ahead
 ahead = Ahead(itertools.count(), 2)
 print(next(ahead))
 """

@@ -14,9 +14,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from atdata.order import Permutation, Picks, Shuffle, mixed
-from atdata.plan import Lanes, Plan
-from atdata.rows import Between, Chosen, joined, numbers, runs, shares, woven
+from atdata.feed.order import Permutation, Picks, Shuffle, mixed
+from atdata.feed.plan import Lanes, Plan
+from atdata.feed.rows import Between, Chosen, joined, numbers, runs, shares, woven
 
 FUZZ = int(os.environ.get("ATDATA_FUZZ", "1"))
 SEED = os.environ.get("ATDATA_FUZZ_SEED") or ("0" if FUZZ == 1 else secrets.token_hex(4))

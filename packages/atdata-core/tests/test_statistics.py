@@ -15,8 +15,8 @@ from hypothesis.extra.numpy import arrays, floating_dtypes, integer_dtypes
 from numpy.typing import NDArray
 
 import atdata
-from atdata.moments import BINS, Moments
-from atdata.statistics import MOST_DISTINCT, Statistics, seen
+from atdata.look.moments import BINS, Moments
+from atdata.look.statistics import MOST_DISTINCT, Statistics, seen
 
 
 @atdata.packable

@@ -22,10 +22,11 @@ import pytest
 from numpy.typing import NDArray
 
 import atdata
-from atdata import Dataset, SampleSkipped, Skip, world
+from atdata import Dataset, SampleSkipped, Skip
 from atdata.errors import ShardCorrupted, ShardNotFound, StateMismatch
+from atdata.feed import world
+from atdata.feed.state import State
 from atdata.shard.manifest import read_manifest
-from atdata.state import State
 
 FUZZ = int(os.environ.get("ATDATA_FUZZ", "1"))
 SEED = os.environ.get("ATDATA_FUZZ_SEED") or ("0" if FUZZ == 1 else secrets.token_hex(4))

@@ -214,7 +214,7 @@ def test_a_filter_with_workers_loses_nothing_and_says_that_it_knows_no_position(
         loader.state_dict()
 
 
-@pytest.mark.filterwarnings("ignore::atdata.skipping.SampleSkipped")
+@pytest.mark.filterwarnings("ignore::atdata.SampleSkipped")
 def test_samples_that_workers_skip_are_told(tmp_path):
     dataset = atdata.write_samples([Item(n, np.zeros(3, np.float32)) for n in range(12)], tmp_path / "data.tar")
     path = tmp_path / "data.tar"

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import atdata
+from atdata.look.validation import MOST_PROBLEMS, Validation
 from atdata.shard.payload import pack_value
 from atdata.shard.tar import END_OF_ARCHIVE, header, padding
-from atdata.validation import MOST_PROBLEMS, Validation
 
 
 @atdata.packable

@@ -7,9 +7,9 @@ from typing import Annotated, Any, cast
 import typer
 
 from atdata import Dataset, compare, validate
-from atdata.comparison import By, Comparison
+from atdata.look.comparison import By, Comparison
+from atdata.look.validation import ShardReport, Validation
 from atdata.schema import SchemaDiff
-from atdata.validation import ShardReport, Validation
 from atdata_cli.opening import AsJSON, Split, Type, Where, open_splits
 from atdata_cli.output import detail, examples, plain, print_json, progress, say, settings
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from atdata import Dataset, inspect
-from atdata.inspection import Inspection, keyed
+from atdata.look.inspection import Inspection, keyed
 from atdata_cli.opening import AsJSON, Split, Type, Where, open_splits
 from atdata_cli.output import examples, note, plain, print_json, print_table, say, settings
 from atdata_cli.showing import brief, jsonable, number, shape_text

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from atdata._extras import import_extra
 from atdata.atomic import replace_file
-from atdata.statistics import FieldStatistics, Statistics
+from atdata.look.statistics import FieldStatistics, Statistics
 from atdata_cli.output import plain
 from atdata_cli.showing import brief
 

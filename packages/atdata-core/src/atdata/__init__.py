@@ -25,14 +25,19 @@ if TYPE_CHECKING:
     from . import testing as testing
     from . import uri as uri
     from .batch import SampleBatch as SampleBatch
-    from .comparison import compare as compare
     from .dataset import Dataset as Dataset
     from .errors import AtdataError as AtdataError
-    from .inspection import inspect as inspect
+    from .feed.skipping import SampleSkipped as SampleSkipped
+    from .feed.skipping import Skip as Skip
+    from .feed.stream import SampleStream as SampleStream
     from .lens import Lens as Lens
     from .lens import LensNetwork as LensNetwork
     from .lens import lens as lens
     from .load import load_dataset as load_dataset
+    from .look.comparison import compare as compare
+    from .look.inspection import inspect as inspect
+    from .look.statistics import stats as stats
+    from .look.validation import validate as validate
     from .protocols import AbstractDataStore as AbstractDataStore
     from .protocols import AbstractIndex as AbstractIndex
     from .protocols import DataSource as DataSource
@@ -43,13 +48,8 @@ if TYPE_CHECKING:
     from .sample import packable as packable
     from .select import concat as concat
     from .select import interleave as interleave
-    from .skipping import SampleSkipped as SampleSkipped
-    from .skipping import Skip as Skip
     from .sources.url import URLSource as URLSource
     from .splits import DatasetDict as DatasetDict
-    from .statistics import stats as stats
-    from .stream import SampleStream as SampleStream
-    from .validation import validate as validate
     from .write import ShardWriter as ShardWriter
     from .write import write_samples as write_samples
 
@@ -69,19 +69,19 @@ _HOME = {
     "Packable": "protocols",
     "PackableSample": "sample",
     "SampleBatch": "batch",
-    "SampleSkipped": "skipping",
-    "SampleStream": "stream",
+    "SampleSkipped": "feed.skipping",
+    "SampleStream": "feed.stream",
     "ShardWriter": "write",
-    "Skip": "skipping",
+    "Skip": "feed.skipping",
     "URLSource": "sources.url",
-    "compare": "comparison",
+    "compare": "look.comparison",
     "concat": "select",
     "interleave": "select",
-    "inspect": "inspection",
+    "inspect": "look.inspection",
     "load_dataset": "load",
     "packable": "sample",
-    "stats": "statistics",
-    "validate": "validation",
+    "stats": "look.statistics",
+    "validate": "look.validation",
     "write_samples": "write",
 }
 _MODULES = {

@@ -15,9 +15,10 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, TypeAlias, Unpack, overload
 from .batch import SampleBatch, type_argument
 from .decode import Piece, View, samples
 from .dtypes import DtypePolicy, check_policy
-from .epoch import UNKNOWN, Epoch, Pass, Sharing, shared
 from .errors import AtdataError, MalformedSample, SampleDecodeError, SampleTypeError
 from .export.methods import Exportable
+from .feed.epoch import UNKNOWN, Epoch, Pass, Sharing, shared
+from .feed.table import JoinedSource, Joint, Leaf, Table, Tree
 from .lens import Lens, LensNetwork
 from .limits import check_limit
 from .progress import known_total
@@ -30,12 +31,11 @@ from .shard.payload import unpack_map
 from .shard.reader import Record
 from .sources import check_source, public, shard_ids
 from .sources.url import URLSource, parts_of, path_of
-from .table import JoinedSource, Joint, Leaf, Table, Tree
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
-    from .stream import SampleStream
+    from .feed.stream import SampleStream
 
     ST = TypeVar("ST", default=DictSample)
 else:
@@ -312,7 +312,7 @@ class Dataset(Selectable[ST], Exportable[ST]):
         drop_last: bool,
         sharing: Sharing,
     ) -> SampleStream[Any]:
-        from .stream import Passes, SampleStream  # webdataset imports torch where that is installed
+        from .feed.stream import Passes, SampleStream  # webdataset imports torch where that is installed
 
         batch_size = None if batch_size is None else _count("batch_size", batch_size)
         if drop_last and batch_size is None:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from .copying import copy_shards, originals
 from .dataset import Dataset
 from .errors import AtdataError, EmptyDataset, SampleTypeError
+from .feed.order import Picks
 from .naming import ShardNames
-from .order import Picks
 from .progress import Progress, counted, known_total
 from .schema import diff, schema_of
 from .schema.record import schema_by_cid

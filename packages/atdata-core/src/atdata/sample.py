@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self, TypeVar, dataclass_transform, overload
+from typing import Any, Self, TypeGuard, TypeVar, dataclass_transform, overload
 
 import numpy as np
 
@@ -153,7 +153,7 @@ def _is_plain(cls: Any) -> bool:
     )
 
 
-def is_sample_type(given: Any) -> bool:
+def is_sample_type(given: Any) -> TypeGuard[type[Any]]:
     """Whether it is a class whose instances turn into msgpack bytes and back."""
     return isinstance(given, type) and hasattr(given, "from_data") and hasattr(given, "packed")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import os
-import threading
 import typing
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,17 +15,14 @@ from typing import TYPE_CHECKING, Any, Generic, Self, overload
 import numpy as np
 import numpy.typing as npt
 
-from .decode import Piece, Step, View, samples
-from .epoch import UNKNOWN, Epoch, Pass
+from .decode import Step, View
 from .errors import SampleNotFound, SampleTypeError
-from .feed import Feed
-from .order import AHEAD, Numbers
-from .reading import Item, gather
-from .rows import Between, Pick, chosen, numbers, shares
+from .feed.epoch import Epoch, Pass
+from .feed.feed import Feed
+from .feed.lookup import Lookup
+from .feed.rows import Between, Pick, chosen, shares
+from .feed.table import Joint, Tree
 from .sample import is_sample_type
-from .sequence import FromFiles, FromStreams, Lost, Order
-from .shard.reader import Record
-from .table import Joint, Table, Tree
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -39,49 +35,6 @@ else:
     ST = typing.TypeVar("ST")
 
 RT = typing.TypeVar("RT")
-
-
-class _Reader:
-    """Single samples of a table, for one process."""
-
-    def __init__(self, tree: Tree) -> None:
-        table = Table.of(tree, scan=True)
-        if table is None:
-            raise TypeError(UNKNOWN)
-        self.table = table
-        self.process = os.getpid()
-        self._views = Epoch(tree).views
-        self._source = FromFiles(table) if table.local else FromStreams(Order(table, None))
-        self._lock = threading.Lock()
-
-    def _take(self, places: Numbers) -> list[Item]:
-        with self._lock:
-            found = self._source.take(places, numbers(self.table.rows, places))
-        for item in found:
-            if isinstance(item, Lost):
-                raise item.error
-        return typing.cast("list[Item]", found)
-
-    def samples(self, places: Numbers) -> list[Any]:
-        """The samples at some places."""
-        made: list[Any] = [None] * len(places)
-        view_of = self.table.views(self._views)
-        shards, _ = self.table.locate(numbers(self.table.rows, places))
-        which = np.zeros(len(places), np.intp) if view_of is None else view_of[shards]
-        for number in np.unique(which).tolist():
-            mine = np.flatnonzero(which == number)
-            chunk = gather(self._take(places[mine]))
-            found = samples(self._views[number], [Piece(chunk, 0, len(chunk))])
-            for place, sample in zip(mine.tolist(), found, strict=True):
-                made[place] = sample
-        return made
-
-    def keys(self) -> Iterator[str]:
-        """The keys of all samples, which are not read."""
-        for low in range(0, len(self.table.rows), AHEAD):
-            for item in self._take(np.arange(low, min(low + AHEAD, len(self.table.rows)))):
-                key = item.key if isinstance(item, Record) else item[0].where(item[1]).key
-                yield key or ""
 
 
 class Selectable(Generic[ST]):
@@ -101,10 +54,10 @@ class Selectable(Generic[ST]):
     # --------------------------------------------------------------------------------------------- samples
 
     @property
-    def _reader(self) -> _Reader:
-        reader: _Reader | None = self.__dict__.get("_opened")
+    def _reader(self) -> Lookup:
+        reader: Lookup | None = self.__dict__.get("_opened")
         if reader is None or reader.process != os.getpid():  # streams cannot be shared with a process that was forked
-            reader = self.__dict__["_opened"] = _Reader(self._tree)
+            reader = self.__dict__["_opened"] = Lookup(self._tree)
         return reader
 
     def __getstate__(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..atomic import Staging
 from ..errors import SampleTypeError, ShardIsDirectory
-from ..inspection import keyed
+from ..look.inspection import keyed
 from ..progress import Progress, counted, known_total
 
 if TYPE_CHECKING:

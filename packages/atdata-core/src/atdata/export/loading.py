@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, TypeAlias
 
-from ..ahead import Ahead
 from ..batch import SampleBatch
-from ..skipping import Skipped
-from ..stream import SampleStream
+from ..feed.skipping import Skipped
+from ..feed.stream import SampleStream
+from .ahead import Ahead
 
 Stream: TypeAlias = SampleStream[SampleBatch[Any]]
 Collate: TypeAlias = Callable[[SampleBatch[Any]], Any]

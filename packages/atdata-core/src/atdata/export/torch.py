@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..batch import SampleBatch
-from ..skipping import Skipped
+from ..feed.skipping import Skipped
 from .loading import Collate, Loader, Stream
 from .numpy import columns_and_runs
 from .parcel import Exchange, Parcel, Slots

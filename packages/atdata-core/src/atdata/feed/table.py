@@ -15,18 +15,18 @@ from typing import IO, Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .decode import View
-from .errors import AtdataError, ShardCorrupted
+from ..decode import View
+from ..errors import AtdataError, ShardCorrupted
+from ..shard.blocks import Where
+from ..shard.count import Folders, known_count, readable_count, scanned_count
+from ..shard.gather import Place
+from ..shard.manifest import ShardFacts
+from ..shard.mapped import MappedShard
+from ..sources import ShardSource, open_shards, public, shard_ids
+from ..sources.url import path_of
 from .order import Numbers
 from .rows import Pick, Rows, joined, woven
-from .shard.blocks import Where
-from .shard.count import Folders, known_count, readable_count, scanned_count
-from .shard.gather import Place
-from .shard.manifest import ShardFacts
-from .shard.mapped import MappedShard
 from .skipping import Faults
-from .sources import ShardSource, open_shards, public, shard_ids
-from .sources.url import path_of
 
 # Mapped at a time: before Python 3.13 each holds a descriptor, of which most systems give a process 1024
 _OPEN_SHARDS = 500

@@ -6,8 +6,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from .errors import AtdataError
-from .shard.blocks import Where
+from ..errors import AtdataError
+from ..shard.blocks import Where
 
 
 @dataclass(frozen=True)

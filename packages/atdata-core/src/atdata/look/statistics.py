@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .batch import SampleBatch
-from .dataset import Dataset
-from .decode import stacked
-from .errors import SampleDecodeError
+from ..batch import SampleBatch
+from ..dataset import Dataset
+from ..decode import stacked
+from ..errors import SampleDecodeError
+from ..progress import Progress, counted, known_total
+from ..sample import DictSample, PackableSample, plan_of
+from ..shard.array import bytes_to_array
+from ..shard.payload import unpack_map
 from .moments import Moments, Numbers
-from .progress import Progress, counted, known_total
-from .sample import DictSample, PackableSample, plan_of
-from .shard.array import bytes_to_array
-from .shard.payload import unpack_map
 
 # From so many on, distinct values and shapes are no longer told apart
 MOST_DISTINCT = 10_000

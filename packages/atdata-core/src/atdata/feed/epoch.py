@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypedDict
 
+from ..decode import View
+from ..errors import AtdataError, StateMismatch
+from ..sources import shard_ids
 from . import world
-from .decode import View
-from .errors import AtdataError, StateMismatch
-from .feed import Deal, Feed, Group, Progress, planned
+from .feed import Feed, Progress
+from .groups import Deal, Group, planned
 from .order import Shuffle
 from .plan import Lanes, Plan, Policy, check_share
 from .reading import gathered, kept, read_in_order, windowed
 from .sequence import FromFiles, FromStreams, Order
 from .skipping import Faults, OnError, Skip, budget
-from .sources import shard_ids
 from .state import State
 from .table import Leaf, Table, Tree, whole
 

@@ -10,9 +10,9 @@ from typing import Any, Generic, TypeVar, cast
 
 from webdataset.pipeline import DataPipeline
 
+from ..errors import AtdataError
 from . import world
 from .epoch import Epoch, Pass
-from .errors import AtdataError
 from .skipping import Skipped
 from .state import State
 

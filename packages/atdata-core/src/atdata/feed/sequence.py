@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .errors import AtdataError, ShardCorrupted
+from ..errors import AtdataError, ShardCorrupted
+from ..sources import public
 from .order import Numbers, Shuffle
 from .plan import Lanes
 from .reading import Item, items
 from .rows import numbers, runs
-from .sources import public
 from .table import OpenShards, Shard, Table
 
 # A stream may hold a connection and some megabytes that were read ahead

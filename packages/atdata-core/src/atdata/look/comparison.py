@@ -11,12 +11,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from .dataset import Dataset
-from .errors import SampleTypeError
-from .progress import Progress, counted, known_total
-from .sample import DictSample
-from .schema import SchemaDiff, diff, schema_of
-from .shard.payload import pack_value, unpack_map
+from ..dataset import Dataset
+from ..errors import SampleTypeError
+from ..progress import Progress, counted, known_total
+from ..sample import DictSample
+from ..schema import SchemaDiff, diff, schema_of
+from ..shard.payload import pack_value, unpack_map
 from .statistics import seen
 
 # So many differing samples, and keys that only one has, are kept; all are counted

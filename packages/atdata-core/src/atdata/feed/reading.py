@@ -9,15 +9,15 @@ from itertools import islice, repeat
 from pathlib import Path
 from typing import IO, Any, TypeAlias, TypeVar, cast
 
-from .errors import AtdataError
+from ..errors import AtdataError
+from ..shard.blocks import BlockReader, Chunk, Where, gather_records
+from ..shard.gather import Place, gather_places, large_samples
+from ..shard.mapped import MappedShard
+from ..shard.reader import Record
+from ..sources import open_shards, public
+from ..sources.url import path_of
 from .order import Shuffle
-from .shard.blocks import BlockReader, Chunk, Where, gather_records
-from .shard.gather import Place, gather_places, large_samples
-from .shard.mapped import MappedShard
-from .shard.reader import Record
 from .skipping import Faults
-from .sources import open_shards, public
-from .sources.url import path_of
 
 # What is brought together at a time at most, except that it is a whole number of batches
 _GATHER_ROWS, _GATHER_BYTES = 1024, 2 << 20

@@ -12,18 +12,18 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
-from .dataset import Dataset
-from .decode import Piece, View, samples
-from .errors import AtdataError, ManifestError
+from ..dataset import Dataset
+from ..decode import Piece, View, samples
+from ..errors import AtdataError, ManifestError
+from ..progress import Progress, counted, known_total
+from ..schema import check_record, schema_cid
+from ..shard.blocks import BlockReader, Chunk, Where
+from ..shard.manifest import NAME, Manifest, read_manifest
+from ..shard.mapped import MappedShard
+from ..shard.sidecar import sidecar_name
+from ..sources import open_shards, public
+from ..sources.url import path_of
 from .inspection import known_facts
-from .progress import Progress, counted, known_total
-from .schema import check_record, schema_cid
-from .shard.blocks import BlockReader, Chunk, Where
-from .shard.manifest import NAME, Manifest, read_manifest
-from .shard.mapped import MappedShard
-from .shard.sidecar import sidecar_name
-from .sources import open_shards, public
-from .sources.url import path_of
 
 # Of one shard so many problems are kept; all are counted
 MOST_PROBLEMS = 20

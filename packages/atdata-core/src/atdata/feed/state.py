@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from .errors import StateMismatch
+from ..errors import StateMismatch
 
 _FORMAT = "atdata-stream"
 

@@ -1,0 +1,1 @@
+"""What datasets are: looked at, counted, checked and compared."""
