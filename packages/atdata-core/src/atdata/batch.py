@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast, overload
 import numpy as np
 import numpy.typing as npt
 
+from .codecs import found
 from .decode import Piece, View, field_values, maps, samples, stacked
 from .errors import FieldMismatch, RaggedBatch, SampleTypeError
-from .fields import Field, Plan, found
+from .fields import Field, Plan
 from .sample import DictSample, PackableSample, is_sample_type, plan_of
 from .shard.blocks import Gathered
 

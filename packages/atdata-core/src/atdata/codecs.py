@@ -1,22 +1,16 @@
-"""Codecs: how the values of one annotation are stored in a msgpack map, and restored from it."""
+"""Codecs: how values of one type are stored in a msgpack map, and restored from it."""
 
 from __future__ import annotations
 
-import collections.abc
-import dataclasses
 import functools
 import itertools
-import sys
-import types
-import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from .dtypes import DtypePolicy, agrees, may_convert
-from .errors import SampleTypeError
-from .shard.array import array_to_bytes, bytes_to_array
+from .shard.array import bytes_to_array
 
 Kind: TypeAlias = Literal["array", "bool", "int", "float", "str", "bytes", "list", "dict", "any"]
 Step: TypeAlias = Callable[[Any], Any]
@@ -73,9 +67,6 @@ def found(value: object) -> str:
     return "None" if value is None else type(value).__name__
 
 
-# ---------------------------------------------------------------------------------------------- values
-
-
 def _exactly(kind: type, own: Step, *also: type) -> Step:
     """Pass values of exactly ``kind``; convert those of its subclasses with ``own``, those of the ``also`` types."""
 
@@ -100,14 +91,14 @@ def _primitive(kind: Kind, base: type, own: Step, *also: type) -> Codec:
 
 
 # A subclass may say anything in its own __str__ or __int__, enumerations do: what counts is the value that it is
-_PRIMITIVES: dict[type, Codec] = {
+PRIMITIVES: dict[type, Codec] = {
     bool: _primitive("bool", bool, bool, np.bool_),
     int: _primitive("int", int, int.__int__, np.integer, np.bool_),
     float: _primitive("float", float, float.__float__, int, np.floating, np.integer),
     str: _primitive("str", str, str.__str__),
     bytes: _primitive("bytes", bytes, bytes.__bytes__, bytearray, memoryview),
 }
-_ANY = Codec("any", "Any", lambda value: value, lambda value: value)
+ANY = Codec("any", "Any", lambda value: value, lambda value: value)
 
 
 def _pack_array(value: Any) -> Any:
@@ -132,16 +123,15 @@ def _unpack_array(value: Any) -> Any:
     raise WrongValue
 
 
-def _array(hint: Any) -> Codec:
-    args = typing.get_args(hint)
-    scalar = next(iter(typing.get_args(args[1])), None) if len(args) == 2 else None
-    dtype = np.dtype(scalar) if scalar in np.sctypeDict.values() else None
+def array(dtype: np.dtype[Any] | None) -> Codec:
+    """The codec of arrays, of one dtype or of any."""
     text = "NDArray" if dtype is None else f"NDArray[{dtype}]"
     pack = _pack_array if dtype is None else functools.partial(_pack_declared, dtype)
     return Codec("array", text, pack, _unpack_array, dtype)
 
 
-def _numpy_scalar(kind: type[Any]) -> Codec | None:
+def numpy_scalar(kind: type[Any]) -> Codec | None:
+    """The codec of a NumPy number or text; None if it has none."""
     families: list[tuple[type, type]] = [
         (np.bool_, bool),
         (np.integer, int),
@@ -153,7 +143,7 @@ def _numpy_scalar(kind: type[Any]) -> Codec | None:
     # no msgpack number is as wide as a long double
     if base is None or kind is np.longdouble or kind not in np.sctypeDict.values():
         return None
-    plain = _PRIMITIVES[base]
+    plain = PRIMITIVES[base]
     limits = np.iinfo(kind) if base is int else None
 
     def unpack(value: Any) -> Any:
@@ -182,7 +172,7 @@ def _apply(steps: Iterable[Step], values: Iterable[Any], names: Iterable[Any], w
 
 def exact_type(codec: Codec) -> type | None:
     """The class whose own instances the codec passes as they are, or None."""
-    return next((base for base, primitive in _PRIMITIVES.items() if primitive is codec), None)
+    return next((base for base, primitive in PRIMITIVES.items() if primitive is codec), None)
 
 
 def _all_of(exact: type | None, values: Iterable[Any]) -> bool:
@@ -190,7 +180,8 @@ def _all_of(exact: type | None, values: Iterable[Any]) -> bool:
     return exact is not None and set(map(type, values)) <= {exact}
 
 
-def _sequence(text: str, item: Codec, build: type[list[Any]] | type[tuple[Any, ...]]) -> Codec:
+def sequence(text: str, item: Codec, build: type[list[Any]] | type[tuple[Any, ...]]) -> Codec:
+    """The codec of lists, or tuples of any length, of items of one type."""
     exact = exact_type(item)
 
     def through(step: Step) -> Step:
@@ -206,7 +197,9 @@ def _sequence(text: str, item: Codec, build: type[list[Any]] | type[tuple[Any, .
     return Codec("list", text, through(item.pack), through(item.unpack), item=item)
 
 
-def _fixed_tuple(items: list[Codec]) -> Codec:
+def fixed_tuple(items: list[Codec]) -> Codec:
+    """The codec of tuples that have an item of its own type at each place."""
+
     def through(steps: list[Step]) -> Step:
         def convert(value: Any) -> Any:
             if not isinstance(value, (list, tuple)):
@@ -227,7 +220,8 @@ def _fixed_tuple(items: list[Codec]) -> Codec:
     )
 
 
-def _mapping(text: str, key: Codec, item: Codec) -> Codec:
+def mapping(text: str, key: Codec, item: Codec) -> Codec:
+    """The codec of dicts of keys and items of one type each."""
     exact_key, exact_item = exact_type(key), exact_type(item)
 
     def through(key_step: Step, step: Step) -> Step:
@@ -250,16 +244,8 @@ def _mapping(text: str, key: Codec, item: Codec) -> Codec:
     return Codec("dict", text, through(key.pack, item.pack), through(key.unpack, item.unpack))
 
 
-def _typed_dict(cls: Any) -> Codec:
-    hints = typing.get_type_hints(cls, include_extras=True)
-    items = {key: _nested(hint) for key, hint in hints.items()}
-    origins = {key: typing.get_origin(hint) for key, hint in hints.items()}
-    # where annotations are text, the class itself does not know Required and NotRequired
-    required = {
-        key
-        for key, origin in origins.items()
-        if origin is typing.Required or (origin is not typing.NotRequired and key in cls.__required_keys__)
-    }
+def typed_dict(text: str, items: Mapping[str, Codec], required: Set[str]) -> Codec:
+    """The codec of dicts that have an item of its own type under each key."""
 
     def through(steps: dict[str, Step]) -> Step:
         def convert(value: Any) -> Any:
@@ -281,10 +267,11 @@ def _typed_dict(cls: Any) -> Codec:
             raise WrongValue(f"{key!r} is none of its keys")
         return packed
 
-    return Codec("dict", describe(cls), pack, through({key: item.unpack for key, item in items.items()}))
+    return Codec("dict", text, pack, through({key: item.unpack for key, item in items.items()}))
 
 
-def _union(members: list[Codec]) -> Codec:
+def union(members: list[Codec]) -> Codec:
+    """The codec of values of one of several types, of which the first that takes a value has it."""
     exact = {exact_type(member) for member in members}
 
     def through(steps: list[Step]) -> Step:
@@ -304,11 +291,12 @@ def _union(members: list[Codec]) -> Codec:
     return Codec("any", " | ".join(member.text for member in members), pack, unpack)
 
 
-def _choice(values: list[Any]) -> Codec | None:
+def choice(values: list[Any]) -> Codec | None:
+    """The codec of one of some texts, numbers or the like; None where they are of several types."""
     base = type(values[0])
-    if base not in _PRIMITIVES or any(type(value) is not base for value in values):
+    if base not in PRIMITIVES or any(type(value) is not base for value in values):
         return None
-    plain = _PRIMITIVES[base]
+    plain = PRIMITIVES[base]
 
     def convert(value: Any) -> Any:
         chosen = plain.pack(value)
@@ -353,128 +341,3 @@ def _converted(declared: np.dtype[Any], policy: DtypePolicy, array: Any) -> Any:
         return array.astype(declared)
     except (TypeError, ValueError) as error:
         raise WrongDtype(array, str(error)) from None
-
-
-# ----------------------------------------------------------------------------------------- annotations
-
-_NOTHING = (None, types.NoneType)
-_ANYTHING = (Any, object, *_NOTHING)
-_LISTS = (list, collections.abc.Sequence, collections.abc.MutableSequence)
-_DICTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
-_WRAPPERS: tuple[Any, ...] = (typing.Annotated, typing.Final, typing.Required, typing.NotRequired)
-if sys.version_info >= (3, 13):
-    _WRAPPERS = (*_WRAPPERS, typing.ReadOnly)
-
-
-def describe(hint: Any) -> str:
-    """An annotation in words."""
-    if isinstance(hint, type) and not typing.get_args(hint):
-        return hint.__name__
-    return str(hint).replace("typing.", "").replace("collections.abc.", "")
-
-
-def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The type inside ``Annotated``, ``Final``, ``NewType`` and aliases, and what ``Annotated`` adds to it."""
-    notes: tuple[Any, ...] = ()
-    while True:
-        if typing.get_origin(hint) in _WRAPPERS:
-            notes += getattr(hint, "__metadata__", ())
-            hint = typing.get_args(hint)[0]
-        elif isinstance(hint, typing.NewType):
-            hint = hint.__supertype__
-        elif sys.version_info >= (3, 12) and isinstance(hint, typing.TypeAliasType):
-            hint = hint.__value__
-        elif sys.version_info >= (3, 12) and isinstance(alias := typing.get_origin(hint), typing.TypeAliasType):
-            # NumPy's own NDArray[...] is one. The value may name its parameters in another order
-            given = dict(zip(alias.__type_params__, typing.get_args(hint), strict=False))
-            wanted = getattr(alias.__value__, "__parameters__", ())
-            hint = alias.__value__[tuple(given.get(name, Any) for name in wanted)] if wanted else alias.__value__
-        else:
-            return hint, notes
-
-
-def codec_of(hint: Any) -> tuple[Codec, bool]:
-    """The codec of an annotation, and whether it allows None.
-
-    Raises:
-        SampleTypeError: values of this annotation cannot be stored.
-    """
-    hint, notes = unwrapped(hint)
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        args = typing.get_args(hint)
-        members, optionals = zip(*(codec_of(arg) for arg in args if arg is not types.NoneType), strict=True)
-        optional = types.NoneType in args or any(optionals)
-        if len(members) == 1:
-            return _noted(members[0], notes), optional
-        if any(member.kind == "array" for member in members):
-            raise SampleTypeError("a union of an array and something else reads back ambiguously")
-        return _union(list(members)), optional
-    single = _codec_of_one(hint)
-    if single is None:
-        advice = (
-            "; nested dataclasses are not supported, move their fields into this class"
-            if dataclasses.is_dataclass(hint)
-            else ""
-        )
-        raise SampleTypeError(
-            f"values of type {describe(hint)} cannot be stored{advice}. Supported: str, int, float, bool, "
-            "bytes, NDArray, NumPy numbers, list, tuple, dict, TypedDict, Literal, Any, and each with | None"
-        )
-    optional = hint in _ANYTHING or (typing.get_origin(hint) is Literal and None in typing.get_args(hint))
-    return _noted(single, notes), optional
-
-
-def _noted(codec: Codec, notes: tuple[Any, ...]) -> Codec:
-    # other codecs are told apart by identity
-    return codec._replace(notes=codec.notes + notes) if notes and codec.kind == "array" else codec
-
-
-def _nested(hint: Any) -> Codec:
-    """The codec of an item of a list, tuple or dict."""
-    codec, optional = codec_of(hint)
-    if codec.kind == "array":
-        pack_array = codec.pack
-        codec = codec._replace(pack=lambda value: array_to_bytes(pack_array(value)))
-    if not optional or codec is _ANY:
-        return codec
-    pack, unpack = codec.pack, codec.unpack
-    return codec._replace(
-        text=f"{codec.text} | None",
-        pack=lambda value: None if value is None else pack(value),
-        unpack=lambda value: None if value is None else unpack(value),
-        stored=None,
-        optional=True,
-    )
-
-
-def _codec_of_one(hint: Any) -> Codec | None:
-    origin, args = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if hint in _ANYTHING or isinstance(hint, typing.TypeVar):
-        return _ANY
-    if origin is Literal:
-        values = [value for value in args if value is not None]
-        return _choice(values) if values else _ANY
-    if not isinstance(origin, type) or getattr(hint, "__unpacked__", False):
-        return None
-    if origin in _PRIMITIVES:
-        return _PRIMITIVES[origin]
-    if origin is np.ndarray:
-        return _array(hint)
-    if issubclass(origin, np.generic):
-        return _numpy_scalar(origin)
-    if origin in _LISTS:
-        item = _nested(args[0]) if args else _ANY
-        return _sequence(f"list[{item.text}]" if args else "list", item, list)
-    if origin is tuple:
-        if hint in (tuple, typing.Tuple):  # noqa: UP006
-            return _sequence("tuple", _ANY, tuple)
-        if len(args) == 2 and args[1] is Ellipsis:
-            item = _nested(args[0])
-            return _sequence(f"tuple[{item.text}, ...]", item, tuple)
-        return _fixed_tuple([_nested(arg) for arg in args])
-    if origin in _DICTS:
-        key, item = map(_nested, args) if args else (_ANY, _ANY)
-        return _mapping(f"dict[{key.text}, {item.text}]" if args else "dict", key, item)
-    if typing.is_typeddict(origin):
-        return _typed_dict(origin)
-    return None

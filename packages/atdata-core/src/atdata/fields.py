@@ -17,13 +17,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from typing import Any, TypeVar
 
-from .codecs import Codec, Kind, WrongDtype, WrongValue, codec_of, converting, exact_type, found
+from .annotations import codec_of
+from .codecs import Codec, Kind, WrongDtype, WrongValue, converting, exact_type, found
 from .dtypes import DtypePolicy
 from .errors import FieldMismatch, SampleDecodeError, SampleTypeError
 from .shard.array import COPIED, Buffer
 from .shard.payload import bin_parts, map_head, pack_plain, pack_value
-
-__all__ = ["Codec", "Field", "Plan", "found", "keep_local_hints", "local_names", "make_plan"]
 
 T = TypeVar("T")
 

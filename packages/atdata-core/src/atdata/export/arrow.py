@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from .._extras import import_extra
 from ..batch import SampleBatch
+from ..codecs import Codec, found
 from ..errors import RaggedBatch, SampleTypeError
-from ..fields import Codec, Field, found
+from ..fields import Field
 from ..sample import plan_of
 
 pa = import_extra("pyarrow", "parquet")

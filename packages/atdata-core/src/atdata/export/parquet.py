@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._extras import import_extra
 from ..atomic import Staging, locked
 from ..batch import SampleBatch
+from ..codecs import found
 from ..errors import SampleTypeError, ShardIsDirectory
-from ..fields import found
 from ..limits import check_limit
 from ..naming import ShardNames
 from ..progress import Progress, counted, known_total

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._generated import GeneratedType
+from ..annotations import unwrapped
 from ..cid import generate_cid
-from ..codecs import WrongValue, unwrapped
+from ..codecs import Codec, WrongValue
 from ..errors import NoSampleType, SampleTypeError, SchemaError
-from ..fields import Codec, Field
+from ..fields import Field
 from ..sample import PackableSample, plan_of
 from .check import DEEPEST, check_record
 from .defaults import default_text
