@@ -25,6 +25,7 @@ import numpy as np
 import ormsgpack
 import pytest
 import webdataset as wds
+from forms import form
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -262,24 +263,6 @@ def reference(data, shard):
 
 
 # -------------------------------------------------------------------------------------------- comparison
-
-
-def form(value):
-    """A value as something hashable that is equal only for values that are the same in every way."""
-    if isinstance(value, np.ndarray):
-        if value.dtype.names is not None:
-            content = tuple(form(np.ascontiguousarray(value[name])) for name in value.dtype.names)
-        else:
-            content = value.tobytes()
-        fortran = value.flags.f_contiguous and not value.flags.c_contiguous
-        return "array", repr(value.dtype), value.dtype.byteorder, value.shape, fortran, content
-    if isinstance(value, float):
-        return "float", struct.pack(">d", value) if value == value else "nan"
-    if isinstance(value, list | tuple):
-        return type(value).__name__, tuple(map(form, value))
-    if isinstance(value, dict):
-        return "dict", tuple((form(key), form(item)) for key, item in value.items())
-    return type(value).__name__, value
 
 
 def row_form(row, cls):

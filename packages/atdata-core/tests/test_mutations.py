@@ -28,6 +28,7 @@ import numpy as np
 import ormsgpack
 import pytest
 import webdataset as wds
+from forms import form
 from numpy.typing import NDArray
 
 import atdata
@@ -332,19 +333,6 @@ def row_of(record):
 def one_by_one(shard):
     records, error = drained(read_records(io.BytesIO(shard), "s.tar"))
     return Found([*map(row_of, records)], error)
-
-
-def form(value):
-    """A value as something hashable that is equal only for values that are the same in every way."""
-    if isinstance(value, np.ndarray):
-        return repr(value.dtype), value.shape, value.flags.c_contiguous, value.tobytes()
-    if isinstance(value, float):
-        return "float", struct.pack(">d", value) if value == value else "nan"
-    if isinstance(value, list | tuple):
-        return type(value).__name__, tuple(map(form, value))
-    if isinstance(value, dict):
-        return "dict", tuple((form(key), form(item)) for key, item in value.items())
-    return type(value).__name__, value
 
 
 def row_form(row, cls):

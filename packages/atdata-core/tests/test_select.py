@@ -7,27 +7,14 @@ import pickle
 import tarfile
 import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numbered import Elsewhere, Item, Number, elsewhere, item, numbers
 
 import atdata
 from atdata import Dataset, DictSample, SampleBatch
 from atdata.errors import LensNotFound, SampleNotFound, SampleTypeError
-from atdata.shard.manifest import read_manifest
-
-
-@atdata.packable
-class Item:
-    number: int
-    vector: NDArray[np.float32]
-
-
-@atdata.packable
-class Number:
-    number: int
 
 
 @atdata.packable
@@ -38,33 +25,6 @@ class Doubled:
 @atdata.lens
 def double(source: Number) -> Doubled:
     return Doubled(number=2 * source.number)
-
-
-def item(number):
-    return Item(number=number, vector=np.full(3, number, np.float32))
-
-
-def numbers(found):
-    return [each.number for each in found]
-
-
-class Elsewhere:
-    """Shards that can only be read from front to back."""
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-        self.opened = []
-
-    def list_shards(self):
-        return [path.name for path in sorted(self.folder.glob("*.tar"))]
-
-    def open_shard(self, shard):
-        self.opened.append(shard)
-        return io.BytesIO((self.folder / shard).read_bytes())
-
-
-def elsewhere(folder, sample_type=Item):
-    return Dataset.of(sample_type, Elsewhere(folder), read_manifest(folder).shards)
 
 
 @pytest.fixture(scope="module")

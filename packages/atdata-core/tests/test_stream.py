@@ -5,7 +5,6 @@ time unless ``ATDATA_FUZZ_SEED`` says which.
 """
 
 import contextlib
-import io
 import itertools
 import json
 import os
@@ -14,12 +13,10 @@ import random
 import secrets
 import warnings
 from collections import Counter
-from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numbered import Elsewhere, Item, elsewhere, item, numbers
 
 import atdata
 from atdata import Dataset, SampleSkipped, Skip
@@ -32,16 +29,6 @@ FUZZ = int(os.environ.get("ATDATA_FUZZ", "1"))
 SEED = os.environ.get("ATDATA_FUZZ_SEED") or ("0" if FUZZ == 1 else secrets.token_hex(4))
 
 
-@atdata.packable
-class Item:
-    number: int
-    vector: NDArray[np.float32]
-
-
-def item(number):
-    return Item(number=number, vector=np.full(3, number, np.float32))
-
-
 def write(folder, counts):
     """Shards of so many samples each, numbered through."""
     numbers = itertools.count()
@@ -52,27 +39,6 @@ def write(folder, counts):
         else:
             path.write_bytes(bytes(1024))
     return folder
-
-
-class Elsewhere:
-    """Shards that can only be read from front to back."""
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-        self.opened = []
-
-    def list_shards(self):
-        return [path.name for path in sorted(self.folder.glob("*.tar"))]
-
-    def open_shard(self, shard):
-        self.opened.append(shard)
-        return io.BytesIO((self.folder / shard).read_bytes())
-
-
-def elsewhere(folder):
-    """A dataset of such shards, whose manifest is known."""
-    manifest = read_manifest(folder)
-    return Dataset.of(Item, Elsewhere(folder), manifest.shards)
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +57,6 @@ def dataset(request, folder):
 def worker(number, total):
     """This process as a worker of a DataLoader."""
     return mock.patch.object(world, "worker", return_value=world.Worker(number, total, 77) if total else None)
-
-
-def numbers(found):
-    """The numbers of samples, or those of each batch."""
-    return [each.number for each in found]
 
 
 def shares(dataset, how, ranks, workers, steps=None, states=None, done=0):

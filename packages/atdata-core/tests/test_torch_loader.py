@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numbered import BATCH, COUNT, Item, Number, many_items
 from numpy.typing import NDArray
 
 import atdata
@@ -19,26 +20,9 @@ import atdata
 torch = pytest.importorskip("torch", reason="torch is not installed; nox -s torch installs it")
 
 
-@atdata.packable
-class Item:
-    number: int
-    vector: NDArray[np.float32]
-
-
-@atdata.packable
-class Number:
-    number: int
-
-
-COUNT, BATCH = 50, 4
-
-
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """50 samples, numbered, in shards of 7."""
-    folder = tmp_path_factory.mktemp("items")
-    items = (Item(number, np.full(3, number, np.float32)) for number in range(COUNT))
-    return atdata.write_samples(items, folder / "data-%06d.tar", maxcount=7)
+    return many_items(tmp_path_factory.mktemp("items"))
 
 
 def numbers(batches):

@@ -4,8 +4,7 @@ import itertools
 import json
 
 import pytest
-
-import atdata
+from numbered import BATCH, many_items, numbers
 
 pytest.importorskip("torch", reason="torch is not installed; nox -s torch installs it")
 stateful = pytest.importorskip(
@@ -15,28 +14,14 @@ stateful = pytest.importorskip(
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 
 
-@atdata.packable
-class Number:
-    number: int
-
-
-COUNT, BATCH = 50, 4
-
-
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """50 samples, numbered, in shards of 7."""
-    folder = tmp_path_factory.mktemp("numbers")
-    return atdata.write_samples(map(Number, range(COUNT)), folder / "data-%06d.tar", maxcount=7)
+    return many_items(tmp_path_factory.mktemp("items"))
 
 
 def loader_of(dataset, workers):
     stream = dataset.shuffled(batch_size=BATCH, seed=0)
     return stateful.StatefulDataLoader(stream, batch_size=None, num_workers=workers)
-
-
-def numbers(batches):
-    return [batch.number for batch in batches]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])

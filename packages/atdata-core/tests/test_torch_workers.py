@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numbered import BATCH, COUNT, Item, Number, many_items
 
 import atdata
 
@@ -22,26 +22,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  #
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="sends signals and looks into /dev/shm")
 
 
-@atdata.packable
-class Item:
-    number: int
-    vector: NDArray[np.float32]
-
-
-@atdata.packable
-class Number:
-    number: int
-
-
-COUNT, BATCH = 50, 4
-
-
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """50 samples, numbered, in shards of 7."""
-    folder = tmp_path_factory.mktemp("items")
-    items = (Item(number, np.full(3, number, np.float32)) for number in range(COUNT))
-    return atdata.write_samples(items, folder / "data-%06d.tar", maxcount=7)
+    return many_items(tmp_path_factory.mktemp("items"))
 
 
 @pytest.fixture(autouse=True)
