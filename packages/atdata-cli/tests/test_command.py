@@ -5,19 +5,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
-from importlib.metadata import DistributionFinder, MetadataPathFinder
-from pathlib import Path
 
 import pytest
+from plugin_folders import FIXTURES, installing
 from typer.testing import CliRunner
 
-import atdata.plugins as registry
 import atdata_cli
 from atdata_cli.app import app
-
-FIXTURES = Path(__file__).parents[2] / "atdata-core" / "tests" / "fixtures" / "plugins"
 
 
 def atdata(*arguments: str, plugins: tuple[str, ...] = (), **env: str) -> subprocess.CompletedProcess[str]:
@@ -37,21 +33,8 @@ def atdata(*arguments: str, plugins: tuple[str, ...] = (), **env: str) -> subpro
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Makes fixture folders the only places where this process finds distributions."""
-
-    def install(*folders: str) -> None:
-        path = [str(FIXTURES / folder) for folder in folders]
-        for entry in reversed(path):
-            monkeypatch.syspath_prepend(entry)
-        monkeypatch.setattr(MetadataPathFinder, "find_distributions", lambda context: find(context, path))
-        registry.refresh()
-
-    def find(context: DistributionFinder.Context, path: list[str]) -> Iterable[metadata.Distribution]:
-        return find_distributions(DistributionFinder.Context(name=context.name, path=path))
-
-    find_distributions = MetadataPathFinder.find_distributions
-    yield install
-    registry.refresh()
+    with installing(monkeypatch) as install:
+        yield install
 
 
 def test_version_names_every_installed_atdata_distribution() -> None:

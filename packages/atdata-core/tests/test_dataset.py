@@ -25,6 +25,7 @@ import pytest
 import webdataset as wds
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numbered import Handmade
 from numpy.typing import NDArray
 
 import atdata
@@ -356,29 +357,6 @@ def test_a_type_that_does_not_fit_says_where_in_a_batch_too(folder):
     with pytest.raises(FieldMismatch) as caught:
         _ = batch.samples
     assert (caught.value.shard, caught.value.offset) == (shard, 0)
-
-
-class Handmade:
-    """A sample type that only has the protocol's members."""
-
-    def __init__(self, number):
-        self.number = number
-
-    @classmethod
-    def from_data(cls, data):
-        return cls(data["number"])
-
-    @classmethod
-    def from_bytes(cls, bs):
-        return cls.from_data(ormsgpack.unpackb(bs))
-
-    @property
-    def packed(self):
-        return ormsgpack.packb({"number": self.number})
-
-    @property
-    def as_wds(self):
-        return {"__key__": str(self.number), "msgpack": self.packed}
 
 
 def test_any_type_with_the_protocols_members_can_be_read(folder):

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numbered import Handmade
 from numpy.typing import NDArray
 
 import atdata
-from atdata import Dataset, DictSample, SampleBatch
+from atdata import Dataset, SampleBatch
 from atdata.errors import SampleTypeError, ShardCorrupted, ShardIsDirectory
 
 REASON = "reading exports back needs pyarrow, pandas and polars; there may be no wheels for this Python"
@@ -622,25 +623,9 @@ def test_progress_knows_the_total_from_the_manifest(tmp_path):
 
 
 def test_a_type_of_ones_own_is_exported_by_its_fields(tmp_path):
-    class Own:
-        def __init__(self, n):
-            self.n = n
-
-        @classmethod
-        def from_data(cls, data):
-            return cls(data["n"])
-
-        @classmethod
-        def from_bytes(cls, bs):
-            return cls(DictSample.from_bytes(bs).n)
-
-        @property
-        def packed(self):
-            return DictSample(n=self.n).packed
-
-    write([{"n": n} for n in range(3)], tmp_path)
-    Dataset[Own](tmp_path / "data.tar").to_parquet(tmp_path / "out.parquet")
-    assert pq.read_table(tmp_path / "out.parquet").to_pydict() == {"n": [0, 1, 2]}
+    write([{"number": n} for n in range(3)], tmp_path)
+    Dataset[Handmade](tmp_path / "data.tar").to_parquet(tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").to_pydict() == {"number": [0, 1, 2]}
 
 
 def test_without_pyarrow_the_error_says_what_to_install(tmp_path):

@@ -4,41 +4,27 @@ import pickle
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
-from importlib.metadata import DistributionFinder, MetadataPathFinder
+from importlib.metadata import MetadataPathFinder
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from plugin_folders import installing
 
 import atdata.plugins as registry
 from atdata.errors import AtdataError
 from atdata.plugins import Plugin, PluginBroken, PluginConflict, PluginNotFound
-
-FIXTURES = Path(__file__).parent / "fixtures" / "plugins"
 
 Installer = Callable[..., None]
 
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installer]:
-    """Makes fixture folders the only places where distributions are found, and the first where modules are."""
-
-    def install(*folders: str) -> None:
-        path = [str(FIXTURES / folder) for folder in folders]
-        for entry in reversed(path):
-            monkeypatch.syspath_prepend(entry)
-        monkeypatch.setattr(MetadataPathFinder, "find_distributions", lambda context: find(context, path))
-        registry.refresh()
-
-    def find(context: DistributionFinder.Context, path: list[str]) -> Iterable[metadata.Distribution]:
-        return find_distributions(DistributionFinder.Context(name=context.name, path=path))
-
-    find_distributions = MetadataPathFinder.find_distributions
-    yield install
-    registry.refresh()
+    with installing(monkeypatch) as install:
+        yield install
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ import pytest
 import webdataset as wds
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numbered import Handmade
 from numpy.typing import NDArray
 
 import atdata
@@ -342,26 +343,6 @@ def test_values_that_cannot_be_stored_name_the_field_and_leave_nothing(tmp_path)
 
 
 def test_samples_of_the_protocol_alone_are_written(tmp_path):
-    class Handmade:
-        def __init__(self, number):
-            self.number = number
-
-        @classmethod
-        def from_data(cls, data):
-            return cls(data["number"])
-
-        @classmethod
-        def from_bytes(cls, bs):
-            return cls(DictSample.from_bytes(bs).number)
-
-        @property
-        def packed(self):
-            return DictSample(number=self.number).packed
-
-        @property
-        def as_wds(self):
-            return {"__key__": "x", "msgpack": self.packed}
-
     dataset = write_samples([Handmade(1), Handmade(2)], tmp_path / "data.tar")
     assert dataset.sample_type is Handmade
     assert numbers(dataset) == [1, 2]

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import ormsgpack
 from numpy.typing import NDArray
 
 import atdata
@@ -25,6 +26,29 @@ class Number:
 
 def item(number):
     return Item(number=number, vector=np.full(3, number, np.float32))
+
+
+class Handmade:
+    """A sample type that only has the protocol's members."""
+
+    def __init__(self, number):
+        self.number = number
+
+    @classmethod
+    def from_data(cls, data):
+        return cls(data["number"])
+
+    @classmethod
+    def from_bytes(cls, bs):
+        return cls.from_data(ormsgpack.unpackb(bs))
+
+    @property
+    def packed(self):
+        return ormsgpack.packb({"number": self.number})
+
+    @property
+    def as_wds(self):
+        return {"__key__": str(self.number), "msgpack": self.packed}
 
 
 def many_items(folder):
