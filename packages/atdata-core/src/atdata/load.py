@@ -273,10 +273,9 @@ def _shards_of(entry: IndexEntry, index: AbstractIndex, *, local: bool, insecure
         raise ShardNotFound(f"the entry {entry.name!r} of the index names no shards")
     urls = URLSource(entry.data_urls).list_shards()
     store: Any = None if hasattr(index, "open_dataset") else getattr(index, "data_store", None)
-    if own_source(store, urls) is not None:  # shards of the reader's own store, whatever its scheme
-        return [Found(local_path(url) or url, place_of(url)) for url in urls]
-    check_trust(urls, of=f"the entry {entry.name!r}", local=local, insecure=insecure)
-    # what the reader's own store makes of a URL, signed or at another address, is the reader's own word
-    if store is not None:
-        return [Found(local_path(read) or read, place_of(url)) for url in urls for read in [store.read_url(url)]]
-    return [Found(local_path(url) or url, place_of(url)) for url in urls]
+    readable = urls
+    if own_source(store, urls) is None:  # else they are of the reader's own store, whatever its scheme
+        check_trust(urls, of=f"the entry {entry.name!r}", local=local, insecure=insecure)
+        # what the reader's own store makes of a URL, signed or at another address, is the reader's own word
+        readable = urls if store is None else [store.read_url(url) for url in urls]
+    return [Found(local_path(read) or read, place_of(url)) for read, url in zip(readable, urls, strict=True)]

@@ -178,7 +178,7 @@ def sizes_of(parts: Mapping[str, float | int | None], total: int) -> list[int]:
 
 def _assign(sizes: Sequence[int], total: int, seed: int) -> npt.NDArray[np.uint16]:
     """The part of each sample, or their number for what goes nowhere."""
-    order = np.argsort(Picks(seed, 0)._bits.random_raw(total), kind="stable")
+    order = Picks(seed, 0).permutation(total)
     part_of = np.full(total, len(sizes), np.uint16)
     for part, (end, size) in enumerate(zip(np.cumsum(sizes).tolist(), sizes, strict=True)):
         part_of[order[end - size : end]] = part

@@ -17,7 +17,7 @@ from .limits import Limits as Limits  # stores take them from here
 from .sample import DictSample, packed_parts
 from .schema.record import schema_by_cid
 from .shard.array import Buffer
-from .shard.manifest import ShardFacts, read_manifest
+from .shard.manifest import ShardFacts, facts_of, read_manifest
 from .shard.reader import SUFFIX
 from .shard.tar import BLOCK, END_OF_ARCHIVE, header
 from .sources.download import Digest
@@ -116,9 +116,9 @@ def known(source: Any, shard: str) -> Ready | None:
         facts = source.facts(shard)
         return None if facts is None else Ready(shard, facts, source.schema(shard))
     path = path_of(source, shard)
+    entry = facts_of(path) if path is not None else None
     manifest = read_manifest(path.parent) if path is not None else None
-    entry = manifest.shards.get(path.name) if path is not None and manifest is not None else None
-    if path is None or manifest is None or entry is None or path.stat().st_size != entry.bytes:
+    if entry is None or manifest is None:
         return None
     return Ready(shard, entry, manifest.schemas.get(entry.schema or ""))
 

@@ -43,10 +43,9 @@ class Picks:
         numbers: list[int] = (self._bits.random_raw(count) % np.uint64(limit)).tolist()
         return numbers
 
-    def permutation(self, count: int) -> list[int]:
+    def permutation(self, count: int) -> Numbers:
         """The numbers from 0 to ``count`` - 1 in random order."""
-        order: list[int] = np.argsort(self._bits.random_raw(count), kind="stable").tolist()
-        return order
+        return np.argsort(self._bits.random_raw(count), kind="stable")
 
 
 def mixed(items: Iterable[T], size: int, picks: Picks) -> Iterator[T]:
@@ -57,7 +56,7 @@ def mixed(items: Iterable[T], size: int, picks: Picks) -> Iterator[T]:
         for item, pick in zip(more, picks.below(len(buffer), len(more)), strict=True):
             yield buffer[pick]
             buffer[pick] = item
-    for pick in picks.permutation(len(buffer)):
+    for pick in picks.permutation(len(buffer)).tolist():
         yield buffer[pick]
 
 

@@ -106,11 +106,12 @@ def stats(
         >>> found.samples, found.fields["n"].numbers.max
         (5, 4)
     """
-    known = [field.name for field in plan_of(dataset.sample_type).fields] if _is_typed(dataset.sample_type) else []
-    unknown = [name for name in fields or () if known and name not in known]
+    kind = dataset.sample_type
+    declared = {field.name: field.text for field in plan_of(kind).fields} if issubclass(kind, PackableSample) else {}
+    unknown = [name for name in fields or () if declared and name not in declared]
     if unknown:
-        raise ValueError(f"no field {unknown[0]!r}; the samples have {', '.join(known)}")
-    made = {name: _Field(name, histograms) for name in (known if fields is None else fields)}
+        raise ValueError(f"no field {unknown[0]!r}; the samples have {', '.join(declared)}")
+    made = {name: _Field(name, histograms) for name in (declared if fields is None else fields)}
     samples = 0
     for batch in counted(batches(dataset), progress, lambda: known_total(dataset), len):
         samples += len(batch)
@@ -118,12 +119,7 @@ def stats(
             if name not in made:
                 made[name] = _Field(name, histograms)
             made[name].add(values)
-    declared = {field.name: field.text for field in plan_of(dataset.sample_type).fields} if known else {}
     return Statistics(samples, {name: field.result(samples, declared.get(name)) for name, field in made.items()})
-
-
-def _is_typed(sample_type: type[Any]) -> bool:
-    return issubclass(sample_type, PackableSample)
 
 
 def batches(dataset: Dataset[Any]) -> Iterator[SampleBatch[Any]]:
@@ -133,7 +129,7 @@ def batches(dataset: Dataset[Any]) -> Iterator[SampleBatch[Any]]:
 
 def _columns(batch: SampleBatch[Any], fields: Collection[str] | None) -> Iterator[tuple[str, Any]]:
     """Each field: one array of all samples' arrays where these are alike, else a list of values."""
-    if _is_typed(batch.sample_type):
+    if issubclass(batch.sample_type, PackableSample):
         for name in batch._fields() if fields is None else fields:
             stored = batch._stored_field(name)
             is_array = stored is not None and stored[1].codec.kind == "array"
