@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +150,19 @@ def test_croissant_names_shards_where_others_find_them(dataset, tmp_path):
     assert made["distribution"][0]["contentUrl"] == "https://example.org/data/data-000000.tar"
     made = to_croissant(dataset, ABOUT, beside=tmp_path / "below")
     assert made["distribution"][0]["contentUrl"] == "../data-000000.tar"
+
+
+def test_croissant_tells_shards_of_one_name_apart(dataset, tmp_path):
+    paths = [Path(path) for path in dataset.list_shards()[:1]]
+    other = tmp_path / "more" / paths[0].name
+    other.parent.mkdir()
+    other.write_bytes(paths[0].read_bytes())
+    both = atdata.Dataset[Every]([*paths, other])
+    *shards, members = to_croissant(both, ABOUT, beside=tmp_path)["distribution"]
+    assert [shard["@id"] for shard in shards] == ["data-000000.tar", "more/data-000000.tar"]
+    assert members["containedIn"] == [{"@id": shard["@id"]} for shard in shards]
+    with pytest.raises(SchemaError, match=r"several shards would be at .*/data-000000\.tar'; join them"):
+        to_croissant(both, ABOUT, base_url="https://example.org/data")
 
 
 def test_croissant_says_what_is_missing(dataset):

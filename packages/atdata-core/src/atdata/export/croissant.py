@@ -8,7 +8,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
@@ -97,7 +98,7 @@ def to_croissant(
     missing = [name for name, value in about._asdict().items() if not value and name != "cite_as"]
     if missing:
         raise SchemaError(f"Croissant requires {', '.join(missing)} of a dataset; say it")
-    files = [_file(shard, beside, base_url) for shard in originals(dataset)]
+    files = [*_told_apart([_file(shard, beside, base_url) for shard in originals(dataset)])]
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -136,13 +137,23 @@ def _file(shard: Original, beside: Path | None, base_url: str) -> dict[str, Any]
         url = f"{base_url.rstrip('/')}/{quote(path.name)}" if base_url else Path(near).as_posix()
     return {
         "@type": "cr:FileObject",
-        "@id": name,
         "name": name,
         "contentUrl": url,
         "contentSize": f"{size} B",
         "encodingFormat": "application/x-tar",
         "sha256": sha256,
     }
+
+
+def _told_apart(files: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The files, each with an identifier of its own: its name, or where shards share that, its URL."""
+    names, urls = (Counter(file[key] for file in files) for key in ("name", "contentUrl"))
+    for file in files:
+        if urls[file["contentUrl"]] > 1:
+            raise SchemaError(
+                f"several shards would be at {file['contentUrl']!r}; join them first: atdata.reshape.join"
+            )
+        yield file | {"@id": file["name"] if names[file["name"]] == 1 else file["contentUrl"]}
 
 
 def _digest(shard: Original) -> tuple[int, str]:
