@@ -55,6 +55,18 @@ def build(session: nox.Session, *options: str) -> list[Path]:
     return sorted(out.glob("atdata*"))
 
 
+def new_python(session: nox.Session, name: str, *options: str) -> str:
+    """The Python of a new, empty environment."""
+    folder = Path(session.create_tmp(), name).resolve()
+    session.run("uv", "venv", "--quiet", "--clear", *options, str(folder))
+    return str(folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+
+
+def build_site(session: nox.Session) -> None:
+    # Its tools warn of a major version that the dependency group keeps out.
+    session.run("mkdocs", "build", "--strict", "--quiet", env={"DISABLE_MKDOCS_2_WARNING": "true"})
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Format and lint."""
@@ -110,11 +122,9 @@ def dist(session: nox.Session) -> None:
     with session.chdir(session.create_tmp()):
         session.run("python", "-W", "error", str(example))
 
-    alone = Path(session.create_tmp(), "alone").resolve()
-    python = str(alone / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
     for name, package in IMPORT_NAMES.items():
         for resolution in ("highest", "lowest-direct"):
-            session.run("uv", "venv", "--quiet", "--clear", str(alone))
+            python = new_python(session, "alone")
             what = sorted({str(wheels[name]), str(wheels["atdata-core"])})
             session.run("uv", "pip", "install", "--quiet", "--python", python, "--resolution", resolution, *what)
             session.run(python, "-c", f"import {package}, atdata; print({package}.__version__)", external=True)
@@ -211,12 +221,10 @@ def integration(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Exchange shards with the older atdata, WebDataset, tarfile and GNU tar, both ways."""
     install(session, *WORKSPACE, "--group", "test")
-    older = Path(session.create_tmp(), "older").resolve()
-    python = older / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    session.run("uv", "venv", "--quiet", "--clear", "--python", str(session.python), str(older))
-    session.run("uv", "pip", "install", "--quiet", "--python", str(python), "atdata==0.7.0b1")
+    python = new_python(session, "older", "--python", str(session.python))
+    session.run("uv", "pip", "install", "--quiet", "--python", python, "atdata==0.7.0b1")
     tests = ["tests-interop", "tests-integration/test_other_programs.py"]
-    session.run("pytest", "-n", "auto", *tests, *session.posargs, env={"ATDATA_OLDER": str(python)})
+    session.run("pytest", "-n", "auto", *tests, *session.posargs, env={"ATDATA_OLDER": python})
 
 
 @nox.session
@@ -241,9 +249,7 @@ def docs(session: nox.Session) -> None:
     backend = ["-e", "docs/examples/backend"]
     install(session, *WORKSPACE, *backend, "-r", EXAMPLES, "--group", "test", "--group", "recipes", "--group", "site")
     session.run("pytest", "-n", "auto", "docs", *session.posargs)
-    # They warn of a major version that the dependency group keeps out.
-    quiet = {"DISABLE_MKDOCS_2_WARNING": "true"}
-    session.run("mkdocs", "build", "--strict", "--quiet", env=quiet)
+    build_site(session)
 
 
 @nox.session
@@ -253,7 +259,7 @@ def browse(session: nox.Session) -> None:
     if chromium is None:
         session.skip("Chromium is not installed (on Debian: apt-get install chromium)")
     install(session, *WORKSPACE, "--group", "test", "--group", "site", "playwright")
-    session.run("mkdocs", "build", "--strict", "--quiet", env={"DISABLE_MKDOCS_2_WARNING": "true"})
+    build_site(session)
     session.run("python", "docs/site/browse.py", "site", str(Path(session.create_tmp(), "pages")), chromium)
 
 
