@@ -79,19 +79,19 @@ class State:
             # JSON has no tuples
             values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
             state = cls(**values)
-            numbers = [
-                state.at,
-                state.samples,
-                state.done,
-                state.epoch,
-                *state.lanes,
-                *(state.share or ()),
-                *(state.shuffle or ()),
-            ]
-            good = all(type(number) is int for number in numbers) and min(state.at, state.done, *state.lanes) >= 0
+            lanes = state.lanes
+            share, shuffle = ((0,) * 4 if each is None else each for each in (state.share, state.shuffle))
+            numbers = [state.at, state.samples, state.done, state.epoch, *lanes, *share, *shuffle]
+            good = (
+                all(type(number) is int for number in numbers)
+                and (len(lanes), len(share), len(shuffle)) == (2, 4, 4)
+                and 0 <= state.at <= state.samples
+                and state.done >= 0
+                and all(0 < number < 1 << 31 for number in lanes)
+            )
         except (KeyError, TypeError) as error:
             raise StateMismatch(f"the state is damaged, {error!r}: {given!r:.300}") from error
-        if not good or min(state.lanes) < 1:
+        if not good:
             raise StateMismatch(f"the state is damaged: {given!r:.300}")
         return state
 
