@@ -56,6 +56,15 @@ class _ShardListSource(Protocol):
 Source: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | DataSource | _ShardListSource"
 
 
+class _Shuffling(Sharing, total=False):
+    """What all forms of ``Dataset.shuffled`` take beside."""
+
+    seed: int | None
+    epoch: int
+    initial: int | None
+    drop_last: bool
+
+
 class Dataset(Selectable[ST], Exportable[ST]):
     """Samples of one type in one or more shards. Nothing is read before it is asked for.
 
@@ -236,38 +245,15 @@ class Dataset(Selectable[ST], Exportable[ST]):
         buffer_shards: int = 100,
         buffer_samples: int = 10_000,
         batch_size: None = None,
-        *,
-        seed: int | None = None,
-        epoch: int = 0,
-        initial: int | None = None,
-        drop_last: bool = False,
-        **sharing: Unpack[Sharing],
+        **options: Unpack[_Shuffling],
     ) -> SampleStream[ST]: ...
     @overload
     def shuffled(
-        self,
-        buffer_shards: int = 100,
-        buffer_samples: int = 10_000,
-        *,
-        batch_size: int,
-        seed: int | None = None,
-        epoch: int = 0,
-        initial: int | None = None,
-        drop_last: bool = False,
-        **sharing: Unpack[Sharing],
+        self, buffer_shards: int = 100, buffer_samples: int = 10_000, *, batch_size: int, **options: Unpack[_Shuffling]
     ) -> SampleStream[SampleBatch[ST]]: ...
     @overload
     def shuffled(
-        self,
-        buffer_shards: int,
-        buffer_samples: int,
-        batch_size: int,
-        *,
-        seed: int | None = None,
-        epoch: int = 0,
-        initial: int | None = None,
-        drop_last: bool = False,
-        **sharing: Unpack[Sharing],
+        self, buffer_shards: int, buffer_samples: int, batch_size: int, **options: Unpack[_Shuffling]
     ) -> SampleStream[SampleBatch[ST]]: ...
     def shuffled(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, cast, overload
+from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, cast, overload
 
 from .dataset import Dataset
 from .errors import InvalidReference, ManifestError, SchemaError, ShardNotFound
@@ -23,55 +23,31 @@ ST = TypeVar("ST")
 Files: TypeAlias = "Location | Iterable[Location]"
 
 
+class _Options(TypedDict, total=False):
+    """What all forms of ``load_dataset`` take beside."""
+
+    data_files: Files | Mapping[str, Files] | None
+    streaming: bool
+    index: AbstractIndex | None
+
+
+@overload
+def load_dataset(path: Location, sample_type: type[ST], *, split: str, **options: Unpack[_Options]) -> Dataset[ST]: ...
 @overload
 def load_dataset(
-    path: Location,
-    sample_type: type[ST],
-    *,
-    split: str,
-    data_files: Files | Mapping[str, Files] | None = None,
-    streaming: bool = False,
-    index: AbstractIndex | None = None,
-) -> Dataset[ST]: ...
-@overload
-def load_dataset(
-    path: Location,
-    sample_type: type[ST],
-    *,
-    split: None = None,
-    data_files: Files | Mapping[str, Files] | None = None,
-    streaming: bool = False,
-    index: AbstractIndex | None = None,
+    path: Location, sample_type: type[ST], *, split: None = None, **options: Unpack[_Options]
 ) -> DatasetDict[ST]: ...
 @overload
 def load_dataset(
-    path: Location,
-    sample_type: None = None,
-    *,
-    split: str,
-    data_files: Files | Mapping[str, Files] | None = None,
-    streaming: bool = False,
-    index: AbstractIndex | None = None,
+    path: Location, sample_type: None = None, *, split: str, **options: Unpack[_Options]
 ) -> Dataset[DictSample]: ...
 @overload
 def load_dataset(
-    path: Location,
-    sample_type: None = None,
-    *,
-    split: None = None,
-    data_files: Files | Mapping[str, Files] | None = None,
-    streaming: bool = False,
-    index: AbstractIndex | None = None,
+    path: Location, sample_type: None = None, *, split: None = None, **options: Unpack[_Options]
 ) -> DatasetDict[DictSample]: ...
 @overload
 def load_dataset(
-    path: Location,
-    sample_type: type[Any] | None = None,
-    *,
-    split: str | None,
-    data_files: Files | Mapping[str, Files] | None = None,
-    streaming: bool = False,
-    index: AbstractIndex | None = None,
+    path: Location, sample_type: type[Any] | None = None, *, split: str | None, **options: Unpack[_Options]
 ) -> Dataset[Any] | DatasetDict[Any]: ...
 def load_dataset(
     path: Location,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypedDict, TypeVar, Unpack, overload
 
 from .atomic import Staging, exists
 from .dataset import Dataset
@@ -278,42 +278,26 @@ def _count(samples: object) -> int | None:
     return len(samples) if isinstance(samples, Sized) else None
 
 
+class _Options(TypedDict, total=False):
+    """What all forms of ``write_samples`` take beside."""
+
+    maxcount: int | None
+    maxsize: int | None
+    key: Callable[[int, Any], str] | None
+    overwrite: bool
+    mtime: int
+    progress: Progress
+
+
 @overload
 def write_samples(
-    samples: Iterable[Mapping[str, Any]],
-    path: str | os.PathLike[str],
-    *,
-    maxcount: int | None = None,
-    maxsize: int | None = None,
-    key: Callable[[int, Any], str] | None = None,
-    overwrite: bool = False,
-    mtime: int = 0,
-    progress: Progress = None,
+    samples: Iterable[Mapping[str, Any]], path: str | os.PathLike[str], **options: Unpack[_Options]
 ) -> Dataset[DictSample]: ...
 @overload
-def write_samples(
-    samples: Iterable[ST],
-    path: str | os.PathLike[str],
-    *,
-    maxcount: int | None = None,
-    maxsize: int | None = None,
-    key: Callable[[int, Any], str] | None = None,
-    overwrite: bool = False,
-    mtime: int = 0,
-    progress: Progress = None,
-) -> Dataset[ST]: ...
+def write_samples(samples: Iterable[ST], path: str | os.PathLike[str], **options: Unpack[_Options]) -> Dataset[ST]: ...
 @overload
 def write_samples(
-    samples: Iterable[object],
-    path: str | os.PathLike[str],
-    *,
-    sample_type: type[ST],
-    maxcount: int | None = None,
-    maxsize: int | None = None,
-    key: Callable[[int, Any], str] | None = None,
-    overwrite: bool = False,
-    mtime: int = 0,
-    progress: Progress = None,
+    samples: Iterable[object], path: str | os.PathLike[str], *, sample_type: type[ST], **options: Unpack[_Options]
 ) -> Dataset[ST]: ...
 def write_samples(
     samples: Iterable[Any],
