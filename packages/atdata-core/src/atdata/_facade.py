@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
 
 class BackendBroken(AtdataError, ImportError):
     """A backend is installed but cannot be imported, or its installed version has no such module."""
+
+
+def members(module: str, own: Mapping[str, Any]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a module that stands for a backend's, given what it has itself."""
+    return partial(backend_attribute, module), lambda: [*own, *backend_names(module)]
 
 
 def backend_attribute(module: str, name: str) -> Any:

@@ -9,10 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from atdata_atmosphere import *
 else:
-    from atdata import _facade
+    from atdata._facade import members
 
-    def __getattr__(name: str) -> object:
-        return _facade.backend_attribute("atdata_atmosphere", name)
-
-    def __dir__() -> list[str]:
-        return [*globals(), *_facade.backend_names("atdata_atmosphere")]
+    __getattr__, __dir__ = members("atdata_atmosphere", globals())
