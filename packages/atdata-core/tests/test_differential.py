@@ -25,7 +25,7 @@ import numpy as np
 import ormsgpack
 import pytest
 import webdataset as wds
-from forms import form
+from forms import drained, form
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -292,17 +292,6 @@ def fault_of(row, cls):
     if cls is DictSample:
         return row.stored.kind if isinstance(row.stored, Bad) else None
     return row.fault
-
-
-def drained(stream):
-    """What a stream yields, and the error that ends it, or None."""
-    got = []
-    try:
-        for item in stream:
-            got.append(item)
-    except AtdataError as error:
-        return got, error
-    return got, None
 
 
 class Expected(NamedTuple):

@@ -28,7 +28,7 @@ import numpy as np
 import ormsgpack
 import pytest
 import webdataset as wds
-from forms import form
+from forms import drained, form
 from numpy.typing import NDArray
 
 import atdata
@@ -343,16 +343,6 @@ def sample_form(sample):
     if isinstance(sample, DictSample):
         return form(sample.to_dict())
     return tuple(form(getattr(sample, name)) for name in PLAN.by_name)
-
-
-def drained(stream):
-    got = []
-    try:
-        for item in stream:
-            got.append(item)
-    except AtdataError as error:
-        return got, error
-    return got, None
 
 
 def check_plain(found, shard, original, good):

@@ -1,8 +1,10 @@
-"""Values as something that is equal only for values that are the same in every way."""
+"""What was read, as something that is equal only if it is the same in every way."""
 
 import struct
 
 import numpy as np
+
+from atdata.errors import AtdataError
 
 
 def form(value):
@@ -21,3 +23,14 @@ def form(value):
     if isinstance(value, dict):
         return "dict", tuple((form(key), form(item)) for key, item in value.items())
     return type(value).__name__, value
+
+
+def drained(stream):
+    """What a stream yields, and the error that ends it, or None."""
+    got = []
+    try:
+        for item in stream:
+            got.append(item)
+    except AtdataError as error:
+        return got, error
+    return got, None
