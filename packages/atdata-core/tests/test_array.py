@@ -21,7 +21,6 @@ from atdata.errors import SampleDecodeError, SampleTypeError
 from atdata.shard.array import array_parts, array_to_bytes, bytes_to_array, read_layout
 
 MAGIC = b"\x93NUMPY"
-NATIVE = "<" if sys.byteorder == "little" else ">"
 
 
 def npy(descr: object, shape: object, data: bytes = b"", *, order: object = False, version: int = 2) -> bytes:
