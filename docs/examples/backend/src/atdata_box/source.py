@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import IO, Any, cast
+
+from atdata.sources import ShardSource
 
 from .box import Place
 
 
-class BoxSource:
+class BoxSource(ShardSource):
     """Shards by their URLs.
 
     Args:
@@ -26,11 +28,6 @@ class BoxSource:
     def list_shards(self) -> list[str]:
         """The URLs."""
         return list(self._places)
-
-    @property
-    def shards(self) -> Iterator[tuple[str, IO[bytes]]]:
-        """URL and stream of each shard, one by one."""
-        return ((url, self.open_shard(url)) for url in self._places)
 
     def open_shard(self, shard_id: str) -> IO[bytes]:
         """A stream of one shard's bytes.
