@@ -12,7 +12,7 @@ from ..decode import View
 from ..errors import AtdataError, StateMismatch
 from ..sources import shard_ids
 from . import world
-from .feed import Feed, Progress
+from .feed import Feed, Tally
 from .groups import Deal, Group, planned
 from .order import Shuffle
 from .plan import Lanes, Plan, Policy, check_share
@@ -105,7 +105,7 @@ class Pass:
 
     def __init__(self, epoch: Epoch, number: int, state: State | None = None) -> None:
         self.faults = Faults(epoch.skip)
-        self.progress = Progress()
+        self.progress = Tally()
         self._epoch = epoch
         self._number = number
         self._state = state

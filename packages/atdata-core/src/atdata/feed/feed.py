@@ -17,7 +17,7 @@ from .skipping import Faults
 _GONE = object()
 
 
-class Progress:
+class Tally:
     """How many samples have come out.
 
     Nothing is counted for single samples: what is left of the list that they come from tells.
@@ -63,7 +63,7 @@ class Feed:
     """
 
     def __init__(
-        self, found: Iterator[Group], views: Sequence[View], progress: Progress, faults: Faults, *, even: bool
+        self, found: Iterator[Group], views: Sequence[View], progress: Tally, faults: Faults, *, even: bool
     ) -> None:
         self._found = found
         self._views = views
