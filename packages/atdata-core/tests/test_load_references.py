@@ -1,5 +1,6 @@
 """``load_dataset`` by reference: which index is asked for what, and which shards an entry may name."""
 
+import hashlib
 import sys
 from dataclasses import dataclass, field
 from importlib.metadata import DistributionFinder, MetadataPathFinder
@@ -10,7 +11,7 @@ import pytest
 
 import atdata
 from atdata import DictSample, URLSource, load_dataset, plugins, write_samples
-from atdata.errors import ShardNotFound, UnsafeURL
+from atdata.errors import ManifestError, ShardCorrupted, ShardNotFound, UnsafeURL
 from atdata.plugins import PluginNotFound
 from atdata.protocols import AbstractIndex, IndexEntry
 from atdata.sources.trust import check_trust
@@ -27,6 +28,7 @@ class Entry:
     data_urls: list[str]
     schema_ref: str = "atdata://local/sampleSchema/Word@1.0.0"
     metadata: dict[str, Any] | None = None
+    digests: list[str] | None = None
 
 
 @dataclass
@@ -134,6 +136,23 @@ def test_a_type_that_is_named_comes_before_that_of_the_index(entry):
 def test_an_entry_without_metadata_leaves_it_none(entry):
     entry.metadata = None
     assert load_dataset("@local/words", index=Index(entry), split="test").metadata is None
+
+
+def test_shards_elsewhere_are_what_the_entry_knows_of_them(words, server):
+    shards = [words / "train-000.tar", words / "train-001.tar", words / "test-000.tar"]
+    for shard in shards:
+        server.serve(data=shard.read_bytes(), path=f"/{shard.name}")
+    entry = Entry("words", [f"{server.url}/train-{{000..001}}.tar", f"{server.url}/test-000.tar"])
+    entry.digests = [hashlib.sha256(shard.read_bytes()).hexdigest() for shard in shards]
+    index = Index(entry, allow_insecure=True)
+    assert [word.text for word in load_dataset("@local/words", index=index, split="test")] == ["test 0", "test 1"]
+    entry.digests[1] = "0" * 64
+    assert len(list(load_dataset("@local/words", index=index, split="test"))) == 2
+    with pytest.raises(ShardCorrupted, match=r"train-001\.tar"):
+        list(load_dataset("@local/words", index=index, split="train"))
+    del entry.digests[1]
+    with pytest.raises(ManifestError, match="'words' of the index names 3 shards and has digests of 2"):
+        load_dataset("@local/words", index=index)
 
 
 @pytest.mark.parametrize(

@@ -41,12 +41,14 @@ class Found:
         place: what may tell its split: its folders, as far as they were searched, and its name.
         remote: the manifest that named it, if that was fetched from elsewhere.
         facts: what that manifest says of it.
+        sha256: what the index that named it says that it is, in hex.
     """
 
     shard: Path | str
     place: str
     remote: Manifest | None = None
     facts: ShardFacts | None = None
+    sha256: str | None = None
 
 
 def find(where: Location, base: Location = "") -> list[Found]:

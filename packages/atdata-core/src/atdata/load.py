@@ -150,7 +150,10 @@ def _dataset(
         return opened
     urls = [item if isinstance(item := shard.shard, Path) else exact(item) for shard in shards]
     facts = {str(url): shard.facts for url, shard in zip(urls, shards, strict=True) if shard.facts is not None}
-    digests = {url: (known.bytes, known.sha256) for url, known in facts.items()}
+    digests: dict[str, tuple[int | None, str]] = {
+        str(url): (None, shard.sha256) for url, shard in zip(urls, shards, strict=True) if shard.sha256 is not None
+    }
+    digests |= {url: (known.bytes, known.sha256) for url, known in facts.items()}
     source = None if entry is None else own_source(getattr(index, "data_store", None), list(map(str, urls)))
     if source is None:
         source = URLSource(urls, digests=digests, **options)
@@ -249,9 +252,20 @@ def _shards_of(entry: IndexEntry, index: AbstractIndex, *, local: bool, insecure
         raise ShardNotFound(f"the entry {entry.name!r} of the index names no shards")
     urls = URLSource(entry.data_urls).list_shards()
     store: Any = None if hasattr(index, "open_dataset") else getattr(index, "data_store", None)
-    readable = urls
-    if own_source(store, urls) is None:  # else they are of the reader's own store, whatever its scheme
-        check_trust(urls, of=f"the entry {entry.name!r}", local=local, insecure=insecure)
-        # what the reader's own store makes of a URL, signed or at another address, is the reader's own word
-        readable = urls if store is None else [store.read_url(url) for url in urls]
-    return [Found(local_path(read) or read, place_of(url)) for read, url in zip(readable, urls, strict=True)]
+    if own_source(store, urls) is not None:  # shards of the reader's own store, whatever its scheme
+        return [Found(local_path(url) or url, place_of(url)) for url in urls]
+    check_trust(urls, of=f"the entry {entry.name!r}", local=local, insecure=insecure)
+    # what the reader's own store makes of a URL, signed or at another address, is the reader's own word
+    read = urls if store is None else [store.read_url(url) for url in urls]
+    places = [local_path(url) or url for url in read]
+    # an index may have to be asked for digests, and files of this machine are not checked
+    elsewhere = any(isinstance(place, str) for place in places)
+    digests = (getattr(entry, "digests", None) if elsewhere else None) or [None] * len(urls)
+    if len(digests) != len(urls):
+        raise ManifestError(
+            f"the entry {entry.name!r} of the index names {len(urls):,} shards and has digests of {len(digests):,}; "
+            "insert the dataset anew"
+        )
+    return [
+        Found(place, place_of(url), sha256=digest) for place, url, digest in zip(places, urls, digests, strict=True)
+    ]
