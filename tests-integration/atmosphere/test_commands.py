@@ -169,7 +169,7 @@ def test_promote(network: Network, alice: AtmosphereClient, folder: Path, tmp_pa
     login = {"ATDATA_HANDLE": "alice.test", "ATDATA_APP_PASSWORD": account.appPassword}
     index = tmp_path / "index.sqlite3"
     Index(path=index).insert_dataset(atdata.load_dataset(str(folder), Row, split="train"), name="rows", tags=["t"])
-    given = ["promote", "rows", "--index", f"sqlite:///{index}"]
+    given = ["promote", "rows", "--index", f"sqlite://{index}"]
     uri = owner.does(*given, "--blobs", "--name", "Rows", **login).strip()
     assert owner.does(*given, "--blobs", "--name", "Rows", **login).strip() == uri
     shown = json.loads(owner.does("show", "@alice.test/Rows", "--json"))
@@ -179,7 +179,7 @@ def test_promote(network: Network, alice: AtmosphereClient, folder: Path, tmp_pa
     record = json.loads(owner.does("show", copied, "--json"))["record"]
     assert all(location["url"].startswith("file://") for location in record["storage"]["locations"])
     assert "two places" in owner.does(*given, "--blobs", "--to", "x", rc=2, **login)
-    assert "no dataset 'nothing'" in owner.does("promote", "nothing", "--index", f"sqlite:///{index}", rc=1, **login)
+    assert "no dataset 'nothing'" in owner.does("promote", "nothing", "--index", f"sqlite://{index}", rc=1, **login)
 
 
 def test_the_password_is_asked_for_and_never_shown(network: Network, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_page(
     for shard in tmp_path.glob("*.tar"):
         shard.rename(tmp_path / f"pictures-{shard.stem[-3:]}.tar")
     SchemaPublisher(bob).publish(Label, rkey="label")
-    monkeypatch.setenv("ATDATA_INDEX_URL", f"sqlite:///{tmp_path / 'index.sqlite3'}")
+    monkeypatch.setenv("ATDATA_INDEX_URL", f"sqlite://{tmp_path / 'index.sqlite3'}")
     Index().insert_dataset(atdata.write_samples(birds, tmp_path / "team" / "nests.tar"), name="nests")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))

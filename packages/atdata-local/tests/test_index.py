@@ -536,7 +536,8 @@ def test_an_index_is_in_one_place(tmp_path: Path) -> None:
         with pytest.raises(TypeError, match=r"redis\.Redis"):
             Index(strange)
     assert Index(tmp_path / "x").list_datasets() == []
-    for url in ("http://localhost", "localhost:6379", "index.sqlite3", "sqlite://host/x", "sqlite://", "redis://a:b:c"):
+    files = ("index.sqlite3", "sqlite://host/x", "sqlite://", "sqlite:///x?mode=ro", "sqlite:///x#1")
+    for url in ("http://localhost", "localhost:6379", "redis://a:b:c", *files):
         with pytest.raises(ValueError, match=r"index|redis|sqlite"):
             Index(url)
 
@@ -545,7 +546,8 @@ def test_repr_names_the_place_and_no_secret() -> None:
     shown = [repr(Index("redis://user:secret@localhost:7/3")), repr(Index(host="h", password="secret", port=1))]
     assert shown == ["Index('redis://localhost:7/3')", "Index('redis://h:1/0')"]
     assert repr(Index("rediss://:secret@h")) == "Index('rediss://h:6379/0')"
-    assert repr(Index("unix:///run/redis.sock")) == "Index('unix:///run/redis.sock')"
+    for url in ("unix:///run/redis.sock", "unix:///run/redis.sock?db=3"):
+        assert repr(Index(url)) == f"Index({url!r})"
     with pytest.raises(ValueError, match="cannot be understood") as caught:
         Index("redis://user:secret@localhost:port/3")
     assert "secret" not in str(caught.value)

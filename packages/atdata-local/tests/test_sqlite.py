@@ -69,6 +69,7 @@ def test_urls_and_the_environment_choose_the_file(
     shutil.copy(filled, spaced)
     assert names(Index(f"sqlite://{tmp_path}/with%20space.sqlite3")) == ["d1"]
     assert names(Index(Index(path=spaced).url)) == ["d1"]
+    assert Index(url.replace("///", "////")).url == url
     monkeypatch.setenv("ATDATA_INDEX_URL", url)
     assert names(Index()) == ["d1"]
     monkeypatch.setenv("ATDATA_INDEX_URL", "nonsense")

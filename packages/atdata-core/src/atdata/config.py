@@ -51,7 +51,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     setting.name: setting
     for setting in (
         Setting("profile", "ATDATA_PROFILE", "the profile in use", kept=False),
-        Setting("index", "ATDATA_INDEX_URL", "URL of the index: sqlite:///path, redis://host:6379/0"),
+        Setting("index", "ATDATA_INDEX_URL", "URL of the index: sqlite:///absolute/path, redis://host:6379/0"),
         Setting("store", "ATDATA_STORE_URL", "URL of the store that takes shards for @local: a folder, s3://bucket"),
         Setting("pds", "ATDATA_PDS", "URL of the account's PDS"),
         Setting("plc", "ATDATA_PLC", "URL of the PLC directory"),

@@ -41,7 +41,7 @@ class Index:
 
     Args:
         redis: a ``redis.Redis`` or ``RedisCluster``, or the URL of an index: ``redis://``, ``rediss://``,
-            ``sqlite:///path``.
+            ``sqlite:///absolute/path``.
         data_store: where ``insert_dataset`` puts shards; None leaves them where they are, unless it is asked to store.
         auto_stubs: write a Python module for each schema that is decoded, so that editors know its fields.
         stub_dir: the folder of those modules.

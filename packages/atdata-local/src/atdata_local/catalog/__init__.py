@@ -203,7 +203,7 @@ def open_catalog(url: str, repository: str = "atdata") -> Catalog:
     """The catalog at a URL.
 
     Args:
-        url: ``sqlite:///path/of/file``, ``redis://host:6379/0``, ``rediss://...`` or ``unix://...``.
+        url: ``sqlite:///path/of/file`` (absolute), ``redis://host:6379/0``, ``rediss://...`` or ``unix://...``.
         repository: name of the repository on a Redis server.
 
     Raises:
@@ -221,11 +221,20 @@ def open_catalog(url: str, repository: str = "atdata") -> Catalog:
 
 
 def sqlite_path(rest: str) -> Path:
-    """The path of a ``sqlite://`` URL, given without its scheme; it is absolute, as in any URL."""
+    """The path of a ``sqlite://`` URL, given without its scheme; it is absolute, as in any URL.
+
+    A fourth slash, which other programs have there, is the same.
+
+    Raises:
+        NoIndexURL: it has a host, a query or a fragment, or no path.
+    """
     parts = urlsplit(f"sqlite://{rest}")
-    path = unquote(parts.path)
-    if parts.netloc or len(path) < 2:
-        raise NoIndexURL(f"'sqlite://{rest}' names no file; use three slashes and an absolute path: sqlite:///path")
+    path = f"/{unquote(parts.path).lstrip('/')}"
+    if parts.netloc or parts.query or parts.fragment or len(path) < 2:
+        raise NoIndexURL(
+            f"'sqlite://{rest}' names no file; write three slashes, an absolute path and no more, as in "
+            "sqlite:///path/of/index.sqlite3"
+        )
     return Path(path[1:] if path[2:3] == ":" else path)
 
 

@@ -371,6 +371,6 @@ def _public_url(client: Any) -> str:
         return "redis cluster " + ", ".join(sorted(f"{node.host}:{node.port}" for node in nodes))
     options = client.connection_pool.connection_kwargs
     if "path" in options:
-        return f"unix://{options['path']}"
+        return f"unix://{options['path']}{f'?db={db}' if (db := options.get('db')) else ''}"
     scheme = "rediss" if "SSL" in client.connection_pool.connection_class.__name__ else "redis"
     return f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"
