@@ -58,8 +58,12 @@ class Person:
         }
 
     def does(self, *arguments: str, rc: int = 0, **given: str) -> str:
+        """What a command of the group says; on both channels, where it fails."""
+        return self.runs("atmosphere", *arguments, rc=rc, **given)
+
+    def runs(self, *arguments: str, rc: int = 0, **given: str) -> str:
         """What a command says; on both channels, where it fails."""
-        done = CliRunner().invoke(app, ["atmosphere", *arguments], env=self.environment | given, prog_name="atdata")
+        done = CliRunner().invoke(app, arguments, env=self.environment | given, prog_name="atdata")
         assert done.exit_code == rc, done.output
         assert "\r" not in done.stderr  # no bars where there is no terminal
         return done.stdout if rc == 0 else done.output
@@ -123,22 +127,26 @@ def test_publish_and_read(network: Network, alice: AtmosphereClient, folder: Pat
     assert uri in owner.does("show", "Rows")
 
     there = tmp_path / "there"
-    paths = reader.does("get", "@alice.test/Rows", "--to", str(there)).split()
-    assert [Path(path).read_bytes() for path in paths] == [shard.read_bytes() for shard in sorted(folder.glob("*.tar"))]
+    cache = tmp_path / "cache"
+    said = reader.runs("get", "@alice.test/Rows", str(there), ATDATA_CACHE_DIR=str(cache))
+    assert "4 shards, 100 samples" in said
+    assert not any(path.is_file() for path in cache.rglob("*"))  # a copy is not kept twice
+    paths = sorted(there.glob("*.tar"))
+    assert [path.read_bytes() for path in paths] == [shard.read_bytes() for shard in sorted(folder.glob("*.tar"))]
     assert [row.number for row in atdata.load_dataset(str(there), Row, split="train")] == list(range(100))
     whole = atdata.load_dataset(str(there), split="train")
     assert whole.num_samples == 100
     assert atdata.validate(whole).ok
-    times = [Path(path).stat().st_mtime_ns for path in paths]
-    Path(paths[2]).unlink()  # an interruption
-    assert reader.does("get", uri, "--to", str(there), "--json") == json.dumps(paths, indent=2) + "\n"
-    assert [Path(path).stat().st_mtime_ns == time for path, time in zip(paths, times, strict=True)] == [
+    times = [path.stat().st_mtime_ns for path in paths]
+    paths[2].unlink()  # an interruption
+    assert json.loads(reader.runs("get", uri, str(there), "--json"))["shards"] == [*map(str, paths)]
+    assert [path.stat().st_mtime_ns == time for path, time in zip(paths, times, strict=True)] == [
         *(True, True, False, True)
     ]
-    Path(paths[0]).write_bytes(b"mine")
+    paths[0].write_bytes(b"mine")
     (there / "manifest.json").unlink()
-    assert f"{paths[0]} exists" in reader.does("get", uri, "--to", str(there), rc=1)
-    assert Path(paths[0]).read_bytes() == b"mine"
+    assert f"{paths[0]} exists" in reader.runs("get", uri, str(there), rc=1)
+    assert paths[0].read_bytes() == b"mine"
 
     assert reader.does("verify", uri).endswith("ok: all of it is what was signed\n")
     shown = reader.sees("verify", uri)
@@ -148,7 +156,7 @@ def test_publish_and_read(network: Network, alice: AtmosphereClient, folder: Pat
     (blob,) = network.dir.glob(f"blobs/**/{cid_of_file(paths[1])}")
     blob.write_bytes(blob.read_bytes()[:-1] + b"x")
     elsewhere = tmp_path / "elsewhere"
-    assert "sha256" in reader.does("get", uri, "--to", str(elsewhere), rc=1)
+    assert "sha256" in reader.runs("get", uri, str(elsewhere), rc=1)
     assert [*elsewhere.glob("*.tar")] == []
     assert "3 of 4 shards" in reader.does("verify", uri, rc=1)
     alice.put_record("ac.foundation.dataset.sampleSchema", "Row.1.0.0", {**schema_of_others(alice)})

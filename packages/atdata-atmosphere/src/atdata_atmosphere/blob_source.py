@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
@@ -180,6 +181,12 @@ class BlobSource(ShardSource):
             stopping: tells whether it is not wanted any more.
         """
         return self._open(shard_id, whole=self.verify == "before" or self._remote.cache is not None, stopping=stopping)
+
+    def uncached(self) -> Self:
+        """The same shards, read past the cache: for copies, which it would only keep once more."""
+        other = copy(self)
+        other._remote = replace(self._remote, cache=None)
+        return other
 
     def _open(self, shard_id: str, *, whole: bool, stopping: Callable[[], bool] = lambda: False) -> IO[bytes]:
         owner = self._owners.get(shard_id)

@@ -1,32 +1,28 @@
-"""The command group ``atmosphere``: publish datasets on the AT Protocol network, find, download and verify others'."""
+"""The command group ``atmosphere``: publish datasets on the AT Protocol network, find and verify those of others."""
 
 from __future__ import annotations
 
 import json
 from itertools import islice
-from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from atdata import Dataset, config, load_dataset, plugins
-from atdata.copying import copy_shards, originals
 from atdata.sources.url import scheme_of
 from atdata_cli.output import examples, note, print_json, print_table, progress, say
 
 from .account import kept_client, options, session_file
 from .account import publish as publish_from
-from .blob_source import BlobSource
 from .blob_store import PDSBlobStore
 from .client import AtmosphereClient
-from .copying import file_names
 from .entry import AtmosphereIndexEntry
 from .index import AtmosphereIndex
 from .promote import promote_to_atmosphere
 from .verification import verify as check
 
 atmosphere_group = typer.Typer(
-    help="Publish datasets on the AT Protocol network; find, download and verify those of others.",
+    help="Publish datasets on the AT Protocol network; find and verify those of others. To download: atdata get",
     no_args_is_help=True,
 )
 
@@ -207,29 +203,6 @@ def show(ref: Reference, as_json: AsJSON = False) -> None:
     print_table(
         ["", ""], [*rows, *(["shards" if number == 0 else "", url] for number, url in enumerate(entry.data_urls))]
     )
-
-
-@atmosphere_group.command("get", epilog=examples("atdata atmosphere get @alice.example.org/photos --to photos/"))
-def get(
-    ref: Reference,
-    folder: Annotated[Path, typer.Option("--to", help="The folder for its shards.")],
-    as_json: AsJSON = False,
-) -> None:
-    """Download a dataset: its shards, each checked against its digest, and a manifest. Prints the paths."""
-    index = AtmosphereIndex(_reader(ref))
-    entry = index.get_dataset(ref)
-    dataset = index.open_dataset(entry, index.decode_schema(entry.schema_ref))
-    if isinstance(dataset.source, BlobSource):  # the cache would keep them once more
-        source = BlobSource.from_urls(dataset.list_shards(), client=index.client, cache_dir=False)
-        dataset = Dataset.of(dataset.sample_type, source, dataset._known)
-    names = file_names(dataset.list_shards(), entry.name)
-    with progress("bytes") as bar:
-        paths = copy_shards(originals(dataset), folder, names.__getitem__, resume=True, progress=bar)
-    if as_json:
-        print_json([str(path) for path in paths])
-    else:
-        say("\n".join(map(str, paths)))
-        note(f"Look at it: atdata head {folder}")
 
 
 @atmosphere_group.command("verify", epilog=examples("atdata atmosphere verify @alice.example.org/photos"))

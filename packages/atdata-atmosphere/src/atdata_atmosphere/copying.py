@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
@@ -23,7 +22,6 @@ from atdata.storing import Ready, known
 from .meter import Meter, MeteredStream, Progress
 
 _BLOCK = 1 << 20
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}\.tar")
 
 
 def entry_source(entry: IndexEntry, index: AbstractIndex) -> Any:
@@ -186,12 +184,3 @@ def copies_in(store: Any, prefix: str, ready: Sequence[Ready]) -> list[str] | No
     found = [copies.get((shard.facts.sha256, shard.facts.bytes)) for shard in ready]
     urls = [url for url in found if url is not None]
     return urls if len(urls) == len(found) else None
-
-
-def file_names(shards: Sequence[str], name: str) -> list[str]:
-    """Names of files for shards: their own where all are plain and different, else made of that of the dataset."""
-    own = [re.split("[?#]", shard.rpartition("/")[2], maxsplit=1)[0] for shard in shards]
-    if len({text.lower() for text in own}) == len(own) and all(map(_PLAIN.fullmatch, own)):
-        return own
-    stem = re.sub("[^A-Za-z0-9_]+", "-", name).strip("-")[:80] or "shard"
-    return [f"{stem}-{number:06d}.tar" for number in range(len(shards))]

@@ -45,6 +45,8 @@ def get(
     from atdata.copying import copy_shards, originals
 
     there = open_whole(where, split)
+    if hasattr(there.source, "uncached"):
+        there = Dataset.of(there.sample_type, there.source.uncached(), there._known)
     shards = originals(there)
     names = _names([shard.shard_id for shard in shards])
     try:
