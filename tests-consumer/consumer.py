@@ -238,7 +238,7 @@ def atmosphere(client: AtmosphereClient, digits: atdata.Dataset[Digit]) -> None:
     promoted = promote_to_atmosphere(LocalIndex().get_dataset("digits"), LocalIndex(), client, license="MIT")
     assert_type(promoted, str)
     assert_type(verify(promoted, client).ok, bool)
-    verify(promoted, client, progress=lambda done: None)  # type: ignore[arg-type, misc]
+    verify(promoted, client, progress=lambda done: None)  # type: ignore[arg-type]
 
 
 def errors() -> None:

@@ -7,14 +7,14 @@ from typing import Any
 
 from atdata import Dataset, config
 from atdata.indexing import record_of_type
+from atdata.metering import Meter, MeteredShards
+from atdata.progress import ProgressCallback
 from atdata.sources.url import local_path
 
 from .blob_store import PDSBlobStore
 from .client import AtmosphereClient
-from .copying import MeteredShards
 from .datasets import DatasetPublisher
 from .errors import NotLoggedIn
-from .meter import Meter, Progress
 from .network import env_options
 from .reach import public_urls
 from .schemas import publish_once
@@ -64,7 +64,7 @@ def publish(
     blobs: bool,
     schema: str | None = None,
     allow_private: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     **said: Any,
 ) -> str:
     """Publish a dataset by the URLs of its shards, or with its shards.

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from typing import Any
 
 from atdata import URLSource, plugins
 from atdata.errors import AtdataError, ShardCorrupted
 from atdata.indexing import own_source
+from atdata.metering import Meter, MeteredShards, MeteredStream
+from atdata.progress import ProgressCallback
 from atdata.protocols import AbstractIndex, IndexEntry
 from atdata.schema import schema_cid
 from atdata.shard.manifest import NAME, ShardFacts
 from atdata.shard.reader import read_records
-from atdata.sources import ShardSource, public, shard_ids
+from atdata.sources import public, shard_ids
 from atdata.sources.trust import check_trust
 from atdata.sources.url import scheme_of
 from atdata.storing import Ready, known
-
-from .meter import Meter, MeteredStream, Progress
 
 _BLOCK = 1 << 20
 
@@ -73,44 +72,8 @@ def check_digests(entry: IndexEntry, facts: Sequence[ShardFacts]) -> None:
             )
 
 
-class MeteredShards(ShardSource):
-    """The shards of a source, of each of which is known what manifests know or what else was found.
-
-    Args:
-        source: gives them.
-        meter: counts the bytes that are read.
-        found: what is known of them, in order; None asks the source.
-    """
-
-    def __init__(self, source: Any, meter: Meter, found: Sequence[Ready] | None = None) -> None:
-        self._source, self._meter = source, meter
-        self._ids = shard_ids(source)
-        self._found = dict[str, Ready]() if found is None else {ready.shard_id: ready for ready in found}
-
-    def list_shards(self) -> list[str]:
-        """Their identifiers."""
-        return list(self._ids)
-
-    def open_shard(self, shard_id: str) -> IO[bytes]:
-        """A shard as it is."""
-        return io.BufferedReader(MeteredStream(self._source.open_shard(shard_id), self._meter), _BLOCK)
-
-    def facts(self, shard_id: str) -> ShardFacts | None:
-        """What is known of a shard."""
-        ready = self._ready(shard_id)
-        return None if ready is None else ready.facts
-
-    def schema(self, shard_id: str) -> dict[str, Any] | None:
-        """The schema record of its samples, if that is known."""
-        ready = self._ready(shard_id)
-        return None if ready is None else ready.record
-
-    def _ready(self, shard_id: str) -> Ready | None:
-        return self._found.get(shard_id) or known(self._source, shard_id)
-
-
 def known_shards(
-    entry: IndexEntry, index: AbstractIndex, schema: Mapping[str, Any], progress: Progress | None = None
+    entry: IndexEntry, index: AbstractIndex, schema: Mapping[str, Any], progress: ProgressCallback | None = None
 ) -> tuple[MeteredShards, list[Ready]]:
     """The shards of an entry, and what is known of each; those that no manifest knows are read for that.
 

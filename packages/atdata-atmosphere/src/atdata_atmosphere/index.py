@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from atdata import Dataset
 from atdata.indexing import forget, record_of_type
+from atdata.progress import ProgressCallback
 from atdata.protocols import AbstractDataStore, Packable
 from atdata.schema import schema_of, type_of
 from atdata.uri import AtUri, DatasetRef
@@ -17,7 +18,6 @@ from .entry import AtmosphereIndexEntry
 from .errors import AtmosphereError, NotLoggedIn
 from .kinds import fetched, proper, readable
 from .lookup import SchemaPin, find_dataset, find_schema
-from .meter import Progress
 from .network import Network
 from .opening import open_record
 from .records import DATASET, SCHEMA, Record
@@ -104,7 +104,7 @@ class AtmosphereIndex:
             raise
 
     def publish_as(
-        self, owner: str, ds: Dataset[Any], *, name: str, progress: Progress | None = None, **said: Any
+        self, owner: str, ds: Dataset[Any], *, name: str, progress: ProgressCallback | None = None, **said: Any
     ) -> AtmosphereIndexEntry:
         """Publish a dataset from the account that is logged in on this machine: what ``atdata publish`` does.
 

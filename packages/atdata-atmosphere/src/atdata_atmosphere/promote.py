@@ -8,6 +8,7 @@ from typing import Any
 
 from atdata import Dataset, DictSample
 from atdata.indexing import forget
+from atdata.progress import ProgressCallback
 from atdata.protocols import AbstractDataStore, AbstractIndex, IndexEntry
 from atdata.sources.url import scheme_of
 from atdata.uri import AtUri, DatasetRef
@@ -18,7 +19,6 @@ from .datasets import DatasetPublisher, _record
 from .errors import InvalidRecord
 from .kinds import proper
 from .lookup import Pins
-from .meter import Progress
 from .reach import public_urls
 from .records import DATASET, SCHEMA, wire
 from .schemas import publish_once
@@ -38,7 +38,7 @@ def promote_to_atmosphere(
     tags: Sequence[str] | None = None,
     license: str | None = None,
     allow_private: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> str:
     """Publish a dataset of a local index.
 

@@ -11,6 +11,8 @@ from typing import Any
 from atdata import URLSource
 from atdata.errors import AtdataError
 from atdata.find import exact
+from atdata.metering import Meter
+from atdata.progress import ProgressCallback
 from atdata.sources import public
 from atdata.uri import AtUri
 
@@ -20,7 +22,6 @@ from .errors import NotProven, RecordNotFound, WrongRecord
 from .identity import Identity
 from .kinds import check_kind
 from .lookup import find_dataset
-from .meter import Meter, Progress
 from .network import Network
 from .proof import prove
 from .reading import at_uri
@@ -148,7 +149,9 @@ def _line(what: str, finding: Finding) -> str:
     return f"  {_WORDS[finding.proven]:8} {what} {finding.of}: {finding.says}"
 
 
-def verify(uri: str | AtUri, client: AtmosphereClient | None = None, *, progress: Progress | None = None) -> Report:
+def verify(
+    uri: str | AtUri, client: AtmosphereClient | None = None, *, progress: ProgressCallback | None = None
+) -> Report:
     """Check that a dataset is what its publisher signed: its record, its schema, and every byte of its shards.
 
     Nothing is taken from a cache, and of the publisher's server nothing is believed: it has to show the signed commit
@@ -234,7 +237,7 @@ def _handle(client: AtmosphereClient, owner: Identity) -> str | None:
 # ------------------------------------------------------------------------------------------------ shards
 
 
-def _shards(client: AtmosphereClient, record: Record, progress: Progress | None) -> tuple[Finding, ...]:
+def _shards(client: AtmosphereClient, record: Record, progress: ProgressCallback | None) -> tuple[Finding, ...]:
     try:
         source, names, facts = _source(client, record)
     except AtdataError as error:

@@ -179,23 +179,6 @@ def progress(
         yield tell
 
 
-@contextmanager
-def advancing(
-    unit: Literal["samples", "bytes", "shards"] = "samples", total: int | None = None
-) -> Generator[Callable[[int], None]]:
-    """As ``progress``, for what tells how many more are done; what it yields may be called anywhere."""
-    with progress(unit, total) as tell:
-        done = 0
-
-        def advance(count: int, /) -> None:
-            nonlocal done
-            done += count
-            if tell is not None:
-                tell(done, total)
-
-        yield advance
-
-
 def examples(*lines: str) -> str:
     """What a command's help ends with: ``@app.command(epilog=examples("atdata head data/"))``."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

@@ -12,13 +12,14 @@ import typer
 
 from atdata import Dataset, URLSource
 from atdata.errors import ShardPermissionError
+from atdata.metering import Meter, MeteredShards
 from atdata.sources.url import scheme_of
-from atdata_cli.output import advancing, examples, note, print_json, say
+from atdata_cli.output import examples, note, print_json, progress, say
 
 from .s3.source import S3Source
 from .stores import DiskDataStore, S3DataStore
 from .stores.leftovers import Leftover
-from .stores.verify import Kept, WatchedSource, examine, survey
+from .stores.verify import Kept, examine, survey
 
 store_group = typer.Typer(help="Put shards into a store on disk or in S3, and look after them.", no_args_is_help=True)
 
@@ -85,8 +86,9 @@ def verify(store: Store, endpoint: Endpoint = None, credentials: Credentials = N
     """Read every shard of a store, and compare it with its manifest. Exits with 1 if one is wrong, or left over."""
     there = _store(store, endpoint, credentials)
     shards = survey(there, left=_leftovers(there))
-    with advancing("bytes", sum(shard.bytes or 0 for shard in shards)) as advance:
-        problems = {shard.url: problem for shard in shards if (problem := examine(there, shard, advance)) is not None}
+    with progress("bytes") as bar:
+        meter = Meter(bar, sum(shard.bytes or 0 for shard in shards))
+        problems = {shard.url: problem for shard in shards if (problem := examine(there, shard, meter)) is not None}
     _print(shards, problems, as_json)
     if problems:
         raise typer.Exit(1)
@@ -159,8 +161,8 @@ def _source(urls: Sequence[str], endpoint: str | None, credentials: Path | None)
 def _copy(
     source: Any, store: DiskDataStore | S3DataStore, maxcount: int | None, maxsize: int | None, as_json: bool
 ) -> None:
-    with advancing("bytes") as advance:
-        dataset: Dataset[Any] = Dataset(WatchedSource(source, advance))
+    with progress("bytes") as bar:
+        dataset: Dataset[Any] = Dataset(MeteredShards(source, Meter(bar, None)))
         urls = store.write_shards(dataset, prefix="", maxcount=maxcount, maxsize=maxsize)
     if as_json:
         print_json(urls)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, Any, cast
 
 from atdata.errors import AtdataError
+from atdata.metering import Meter, MeteredStream
 from atdata.shard.manifest import NAME, Manifest, ShardFacts
 from atdata.shard.payload import unpack_map
 from atdata.shard.reader import read_records
 from atdata.shard.sidecar import sidecar_name
-from atdata.storing import known
 
 from .disk import DiskDataStore
 from .leftovers import Leftover
@@ -76,7 +75,7 @@ def survey(store: DiskDataStore | S3DataStore, prefix: str = "", left: Sequence[
     return [Kept(url, there.get(url, orphans.get(url)), facts.get(url), url in orphans) for url in urls]
 
 
-def examine(store: DiskDataStore | S3DataStore, shard: Kept, advance: Callable[[int], None]) -> str | None:
+def examine(store: DiskDataStore | S3DataStore, shard: Kept, meter: Meter) -> str | None:
     """Read a shard to its end. Returns what is wrong with it, or None.
 
     Digest, number of samples and their first key are compared with the manifest; every sample must be a msgpack map.
@@ -84,109 +83,26 @@ def examine(store: DiskDataStore | S3DataStore, shard: Kept, advance: Callable[[
     Args:
         store: the store.
         shard: the shard.
-        advance: called with the bytes that were read since the last call.
+        meter: counts the bytes that are read.
     """
     if shard.problem is not None or shard.facts is None:
         return shard.problem
     facts = shard.facts
     samples, first = 0, ""
     try:
-        with store.source([shard.url]).open_shard(shard.url) as stream:
-            watched = Watched(stream, advance, hashlib.sha256())
-            for record in read_records(watched, shard.url):
+        with MeteredStream(store.source([shard.url]).open_shard(shard.url), meter, hashlib.sha256()) as stream:
+            for record in read_records(stream, shard.url):
                 unpack_map(record.payload)
                 first = first or record.key or ""
                 samples += 1
-            while watched.read(_BLOCK):
+            while stream.read(_BLOCK):
                 pass
     except AtdataError as error:
         return str(error)
-    found = watched.sha256
+    found = stream.sha256
     if found != facts.sha256:
         return f"it has sha256 {found} where the manifest says {facts.sha256}"
     if (samples, first) != (facts.samples, facts.first_key):
         said = f"{facts.samples:,} from {facts.first_key!r} on"
         return f"it has {samples:,} samples from {first!r} on where the manifest says {said}"
     return None
-
-
-class Watched:
-    """A stream that says how much of it was read.
-
-    Args:
-        stream: the stream.
-        advance: called with numbers of bytes.
-        digest: what they are hashed by; None for nothing.
-    """
-
-    def __init__(self, stream: IO[bytes], advance: Callable[[int], None], digest: Any = None) -> None:
-        self._stream: Any = stream
-        self._advance = advance
-        self._digest = digest
-
-    @property
-    def sha256(self) -> str:
-        """The digest of what was read."""
-        digest: str = self._digest.hexdigest()
-        return digest
-
-    def read(self, size: int = -1) -> bytes:
-        """As of files."""
-        data: bytes = self._stream.read(size)
-        if self._digest is not None:
-            self._digest.update(data)
-        self._advance(len(data))
-        return data
-
-    def readinto(self, buffer: Any) -> int:
-        """As of files."""
-        count: int = self._stream.readinto(buffer)
-        self._advance(count)
-        return count
-
-    def close(self) -> None:
-        """As of files."""
-        self._stream.close()
-
-    def __enter__(self) -> Watched:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class WatchedSource:
-    """A data source that says how much of it was read, and knows what the other knows.
-
-    Args:
-        source: the other.
-        advance: called with numbers of bytes.
-    """
-
-    def __init__(self, source: Any, advance: Callable[[int], None]) -> None:
-        self._source = source
-        self._advance = advance
-
-    def list_shards(self) -> list[str]:
-        """Those of the other."""
-        shards: list[str] = self._source.list_shards()
-        return shards
-
-    @property
-    def shards(self) -> Iterator[tuple[str, IO[bytes]]]:
-        """Those of the other."""
-        return ((shard, self.open_shard(shard)) for shard in self.list_shards())
-
-    def open_shard(self, shard_id: str) -> IO[bytes]:
-        """A shard of the other."""
-        return cast("IO[bytes]", Watched(self._source.open_shard(shard_id), self._advance))
-
-    def facts(self, shard_id: str) -> ShardFacts | None:
-        """What a manifest knows of a shard."""
-        ready = known(self._source, shard_id)
-        return None if ready is None else ready.facts
-
-    def schema(self, shard_id: str) -> dict[str, Any] | None:
-        """The schema record that a manifest has for a shard."""
-        ready = known(self._source, shard_id)
-        return None if ready is None else ready.record
