@@ -15,6 +15,7 @@ from atdata.schema import SchemaWarning, Version, check_bump, schema_cid
 from atdata.uri import LOCAL, SchemaRef, parse
 
 from .catalog import Catalog, Draft, StoredSchema
+from .catalog.rank import bump
 
 # What a catalog keeps apart from the rest of a record.
 _APART = ("version", "createdAt", "$ref")
@@ -225,7 +226,7 @@ def publish(catalog: Catalog, record: Mapping[str, Any], version: str | None, *,
     if published is None:
         before = catalog.latest_schema(draft.name, below=version)
         if before is not None:
-            number = version or str(Version.parse(before.version).next_patch)
+            number = version or bump(before.version)
             check_bump(record_of(before), {**record, "version": number})
         published = catalog.publish(draft, version, reuse=reuse)
     if published is None and version is not None and _only_lacks_description(catalog.schema(draft.name, version), kept):

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from atdata import Dataset
-from atdata.storing import Limits, folder_of, no_others
+from atdata.shard.manifest import ShardFacts
+from atdata.storing import Limits, folder_of, known, no_others
 
 from .leftovers import Leftover
 
@@ -100,6 +101,24 @@ class ShardStore(ABC):
             AtdataError: it cannot be listed.
         """
         return self._leftovers(folder_of(self._prefix, prefix))
+
+    def shard_facts(self, urls: Sequence[str]) -> list[ShardFacts] | None:
+        """What the manifests know of shards, or None if one is unknown.
+
+        Raises:
+            ValueError: one that is not in this store.
+        """
+        source = self.source(urls)
+        found = [ready.facts for shard in source.list_shards() if (ready := known(source, shard)) is not None]
+        return found if len(found) == len(source.list_shards()) else None
+
+    @abstractmethod
+    def source(self, urls: Sequence[str]) -> Any:
+        """A data source of shards that this store gave out.
+
+        Raises:
+            ValueError: one that is not in this store.
+        """
 
     @abstractmethod
     def _write(self, ds: Dataset[Any], folder: str, limits: Limits, spool: bool) -> list[str]: ...

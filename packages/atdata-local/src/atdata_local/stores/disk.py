@@ -9,7 +9,7 @@ from typing import Any
 
 from atdata import Dataset, URLSource
 from atdata.copying import copy_shards, originals
-from atdata.shard.manifest import Manifest, ShardFacts, manifest_lock, merge_into_manifest, read_manifest
+from atdata.shard.manifest import Manifest, manifest_lock, merge_into_manifest, read_manifest
 from atdata.shard.sidecar import sidecar_name
 from atdata.sources.url import local_path
 from atdata.storing import Limits, NothingStored, folder_of, ready_shards, shard_names, write_anew
@@ -78,12 +78,6 @@ class DiskDataStore(ShardStore):
             self._path(url)
         return URLSource(list(urls))
 
-    def shard_facts(self, urls: Sequence[str]) -> list[ShardFacts] | None:
-        """What the manifests know of shards, or None if one is unknown."""
-        found = [_facts(url) for url in urls]
-        known = [facts for facts in found if facts is not None]
-        return known if len(known) == len(found) else None
-
     def delete_shards(self, urls: Sequence[str]) -> None:
         """Remove shards that this store gave out, and what the manifest says of them.
 
@@ -138,9 +132,3 @@ class DiskDataStore(ShardStore):
 def open_store(url: str, **options: Any) -> DiskDataStore:
     """The store of a ``file:`` URL."""
     return DiskDataStore(url, **options)
-
-
-def _facts(url: str) -> ShardFacts | None:
-    path = local_path(url)
-    manifest = read_manifest(path.parent) if path is not None else None
-    return manifest.shards.get(path.name) if path is not None and manifest is not None else None

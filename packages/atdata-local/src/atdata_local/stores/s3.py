@@ -183,13 +183,6 @@ class S3DataStore(ShardStore):
             raise ValueError(f"{urls[0]!r} is not in {self!r}")
         return source
 
-    def shard_facts(self, urls: Sequence[str]) -> list[ShardFacts] | None:
-        """What the manifests know of shards, or None if one is unknown."""
-        source = self.source(urls)
-        found = [source.facts(url) for url in source.list_shards()]
-        known = [facts for facts in found if facts is not None]
-        return known if len(known) == len(found) else None
-
     def delete_shards(self, urls: Sequence[str]) -> None:
         """Remove shards that this store gave out, and what the manifest says of them.
 
