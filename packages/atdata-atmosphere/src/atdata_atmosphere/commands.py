@@ -10,6 +10,7 @@ import typer
 
 from atdata import Dataset, config, load_dataset, plugins
 from atdata.sources.url import scheme_of
+from atdata_cli.arguments import AsJSON
 from atdata_cli.output import examples, note, print_json, print_table, progress, say
 
 from .account import kept_client, options, session_file
@@ -26,7 +27,6 @@ atmosphere_group = typer.Typer(
     no_args_is_help=True,
 )
 
-AsJSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Reference: TypeAlias = Annotated[str, typer.Argument(help="@handle/name, the AT URI of a record, or a name of yours.")]
 Name: TypeAlias = Annotated[str | None, typer.Option(help="Its name on the network.")]
 Description: TypeAlias = Annotated[str | None, typer.Option(help="What it is.")]

@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from atdata import Dataset
 
+AsJSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace shards of the same names.")]
 MaxCount: TypeAlias = Annotated[int | None, typer.Option(min=1, help="At most so many samples per shard.")]
 
@@ -29,10 +30,8 @@ def size(text: str) -> int:
     return count
 
 
-MaxSize: TypeAlias = Annotated[
-    int,
-    typer.Option(parser=size, metavar="SIZE", help="At most so many bytes per shard, as in 500MB."),
-]
+SIZE: Any = typer.Option(parser=size, metavar="SIZE", help="At most so many bytes per shard, as in 500MB.")
+MaxSize: TypeAlias = Annotated[int, SIZE]
 # What shards have at most where nobody says; their sizes stay far below what stores and networks take.
 MAXSIZE = "1GiB"
 

@@ -9,9 +9,9 @@ import typer
 from atdata import Dataset, compare, validate
 from atdata.look.comparison import By, Comparison
 from atdata.look.validation import ShardReport, Validation
-from atdata.schema import SchemaDiff
-from atdata_cli.opening import AsJSON, Split, Type, Where, open_splits
-from atdata_cli.output import detail, examples, plain, print_json, progress, say, settings
+from atdata_cli.arguments import AsJSON
+from atdata_cli.opening import Split, Type, Where, open_splits
+from atdata_cli.output import changes_json, detail, examples, plain, print_json, progress, say, settings
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -129,7 +129,7 @@ def _comparison_json(found: Comparison) -> dict[str, Any]:
         "equal": found.equal,
         "by": found.by,
         "samples": found.samples,
-        "schema": None if found.schema is None else _schema_json(found.schema),
+        "schema": None if found.schema is None else changes_json(found.schema),
         "same": found.same,
         "differing": found.differing,
         "only": found.only,
@@ -137,13 +137,6 @@ def _comparison_json(found: Comparison) -> dict[str, Any]:
         "differences": [vars(difference) for difference in found.differences],
         "only_in_a": found.only_in_a,
         "only_in_b": found.only_in_b,
-    }
-
-
-def _schema_json(found: SchemaDiff) -> dict[str, Any]:
-    return {
-        part: getattr(found, part)
-        for part in ("added", "removed", "changed", "breaks_readers", "breaks_writers", "compatible")
     }
 
 

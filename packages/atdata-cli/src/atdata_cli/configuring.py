@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from .opening import AsJSON
+from .arguments import AsJSON
 from .output import examples, note, print_json, print_table, say
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from .arguments import MaxCount
-from .opening import AsJSON, Split, Type, Where, open_whole
+from .arguments import AsJSON, MaxCount
+from .opening import Split, Type, Where, open_whole
 from .output import examples, note, print_json, progress, say
 
 app = typer.Typer(rich_markup_mode=None)

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import typer
 
 from atdata import plugins
+from atdata_cli.arguments import AsJSON
 from atdata_cli.commands import OWN, load_group
 from atdata_cli.output import examples, print_error, print_json, print_table, say
 
@@ -74,7 +75,7 @@ def examine(*, load: bool) -> list[Row]:
 
 @app.command("plugins", epilog=examples("atdata plugins --check", "atdata plugins --json"))
 def list_plugins(
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
+    as_json: AsJSON = False,
     check: Annotated[
         bool, typer.Option("--check", help="Import every plugin; exit with 1 if one is broken or in conflict.")
     ] = False,

@@ -10,7 +10,8 @@ import typer
 
 from atdata import Dataset, inspect
 from atdata.look.inspection import Inspection, keyed
-from atdata_cli.opening import AsJSON, Split, Type, Where, open_splits
+from atdata_cli.arguments import AsJSON
+from atdata_cli.opening import Split, Type, Where, open_splits
 from atdata_cli.output import examples, note, plain, print_json, print_table, say, settings
 from atdata_cli.showing import brief, jsonable, number, shape_text
 

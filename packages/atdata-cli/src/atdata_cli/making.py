@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from .arguments import MAXSIZE, MaxCount, MaxSize, Overwrite, described
-from .opening import AsJSON, Split, Where, import_type, open_whole
+from .arguments import MAXSIZE, AsJSON, MaxCount, MaxSize, Overwrite, described
+from .opening import Split, Where, import_type, open_whole
 from .output import examples, note, print_json, progress, say
 
 if TYPE_CHECKING:

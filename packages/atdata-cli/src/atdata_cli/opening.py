@@ -29,7 +29,6 @@ Type: TypeAlias = Annotated[
         "--type", metavar="MODULE:CLASS", help="The samples' type; by default the one that the manifest or index names."
     ),
 ]
-AsJSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class StandardInput:

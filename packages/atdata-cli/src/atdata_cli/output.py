@@ -115,6 +115,12 @@ def _json_value(value: Any) -> Any:
     return str(value)
 
 
+def changes_json(found: Any) -> dict[str, Any]:
+    """An ``atdata.schema.SchemaDiff``, for ``--json``."""
+    parts = ("added", "removed", "changed", "breaks_readers", "breaks_writers", "compatible")
+    return {part: getattr(found, part) for part in parts}
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
     """Print rows below each other; columns without names have no heading.
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .arguments import anywhere, described
-from .opening import AsJSON, Split, Type, Where, open_whole
+from .arguments import AsJSON, anywhere, described
+from .opening import Split, Type, Where, open_whole
 from .output import examples, note, print_json, progress, say
 
 if TYPE_CHECKING:

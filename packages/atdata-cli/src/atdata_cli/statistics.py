@@ -10,7 +10,8 @@ import typer
 from atdata import stats
 from atdata.look.moments import Numbers
 from atdata.look.statistics import FieldStatistics, Statistics
-from atdata_cli.opening import AsJSON, Split, Type, Where, open_splits
+from atdata_cli.arguments import AsJSON
+from atdata_cli.opening import Split, Type, Where, open_splits
 from atdata_cli.output import examples, print_json, print_table, progress, say
 from atdata_cli.showing import jsonable, number, shape_text
 

@@ -13,7 +13,8 @@ from atdata.schema import diff, schema_cid, to_json_schema, type_of
 from atdata.schema.named import record_at
 from atdata.schema.stubs import import_path, write_stub
 from atdata.uri import is_reference
-from atdata_cli.output import examples, note, print_json, print_table, say
+from atdata_cli.arguments import AsJSON
+from atdata_cli.output import changes_json, examples, note, print_json, print_table, say
 
 from .diagnose import diagnose
 from .entry import LocalDatasetEntry
@@ -27,7 +28,6 @@ Where: TypeAlias = Annotated[
     str | None,
     typer.Option("--index", envvar="ATDATA_INDEX_URL", help="URL of the index; by default that of this user."),
 ]
-AsJSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Limit: TypeAlias = Annotated[int, typer.Option(min=1, help="At most so many.")]
 Cursor: TypeAlias = Annotated[str | None, typer.Option(help="Begin behind this name.")]
 Name: TypeAlias = Annotated[str, typer.Argument(help="Name of a dataset.")]
@@ -167,8 +167,7 @@ def diff_schemas(old: Reference, new: Reference, where: Where = None, as_json: A
     """Show what differs between two schemas, and for whom that matters."""
     found = diff(_record(old, where), _record(new, where))
     if as_json:
-        parts = ("added", "removed", "changed", "breaks_readers", "breaks_writers", "compatible")
-        print_json({part: getattr(found, part) for part in parts})
+        print_json(changes_json(found))
     else:
         say(str(found))
 

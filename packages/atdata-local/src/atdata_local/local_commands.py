@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from atdata_cli.arguments import AsJSON
 from atdata_cli.output import examples, print_json, say
 
 from . import development
@@ -18,7 +19,6 @@ local_group = typer.Typer(help="A Redis and an S3 server of your own, for develo
 Folder: TypeAlias = Annotated[
     Path | None, typer.Option("--folder", help="Where their data are; by default in the user's data directory.")
 ]
-AsJSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @local_group.command(

@@ -14,25 +14,25 @@ from atdata import Dataset, URLSource
 from atdata.errors import ShardPermissionError
 from atdata.metering import Meter, MeteredShards
 from atdata.sources.url import scheme_of
+from atdata_cli.arguments import SIZE, AsJSON, MaxCount
 from atdata_cli.output import examples, note, print_json, progress, say
 
 from .s3.source import S3Source
 from .stores import DiskDataStore, S3DataStore
 from .stores.leftovers import Leftover
+from .stores.s3 import open_store
 from .stores.verify import Kept, examine, survey
 
 store_group = typer.Typer(help="Put shards into a store on disk or in S3, and look after them.", no_args_is_help=True)
 
 Store: TypeAlias = Annotated[str, typer.Argument(help="A folder, s3://bucket, or s3://bucket/prefix.")]
-AsJSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Endpoint: TypeAlias = Annotated[
     str | None, typer.Option(envvar="AWS_ENDPOINT_URL", help="URL of an S3-compatible service; by default AWS.")
 ]
 Credentials: TypeAlias = Annotated[
     Path | None, typer.Option(help="An .env file with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT.")
 ]
-MaxCount: TypeAlias = Annotated[int | None, typer.Option(min=1, help="At most so many samples per shard.")]
-MaxSize: TypeAlias = Annotated[int | None, typer.Option(min=1, help="At most so many bytes per shard.")]
+MaxSize: TypeAlias = Annotated[int | None, SIZE]
 
 _DURATION = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -106,12 +106,8 @@ def sweep(
     """Remove what writers that died have left: shards that no manifest names, and parts of shards."""
     found = _store(store, endpoint, credentials).sweep(_duration(older_than), dry_run=dry_run)
     if as_json:
-        print_json(
-            [
-                {"url": left.url, "kind": left.kind, "bytes": left.bytes, "alive": left.alive.isoformat()}
-                for left in found
-            ]
-        )
+        keys = ("url", "kind", "bytes")
+        print_json([{key: getattr(left, key) for key in keys} | {"alive": left.alive.isoformat()} for left in found])
         return
     for left in found:
         say(f"{left.bytes:>15,} bytes  {left.kind:<6}  of {left.alive:%Y-%m-%d %H:%M} UTC  {left.url}")
@@ -122,8 +118,7 @@ def sweep(
 def _store(url: str, endpoint: str | None, credentials: Path | None) -> DiskDataStore | S3DataStore:
     if scheme_of(url) != "s3":
         return DiskDataStore(url)
-    bucket, _, prefix = url.partition("://")[2].partition("/")
-    return S3DataStore(credentials, bucket=bucket, prefix=prefix, endpoint_url=None if credentials else endpoint)
+    return open_store(url, credentials=credentials, endpoint_url=None if credentials else endpoint)
 
 
 def _duration(text: str) -> timedelta:
