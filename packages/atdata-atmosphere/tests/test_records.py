@@ -11,10 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atdata.errors import AtdataError, NoCID
+from atdata.uri import AtUri
 from atdata_atmosphere.errors import AtmosphereWarning, InvalidRecord, ServerFault, WrongRecord
 from atdata_atmosphere.lookup import SchemaPin
 from atdata_atmosphere.policy import Policy
-from atdata_atmosphere.records import BATCH_BYTES, batches, check_depth, is_timed, json_size, new_key, pages, record_cid
+from atdata_atmosphere.records import (
+    BATCH_BYTES,
+    DATASET,
+    batches,
+    check_depth,
+    is_timed,
+    json_size,
+    new_key,
+    pages,
+    record_cid,
+)
 from atdata_atmosphere.storage import (
     RecordSource,
     external_storage,
@@ -26,6 +37,7 @@ from atdata_atmosphere.storage import (
 )
 
 KIND = "org.example.thing"
+URI = AtUri("did:plc:abc", DATASET, "one")
 
 
 def test_keys_that_tell_a_time() -> None:
@@ -108,14 +120,14 @@ def test_what_external_storage_says_of_its_shards() -> None:
     facts = [{"digest": raw_cid(f"{n:064x}"), "bytes": n, "samples": n} for n in range(4)]
     storage, size = external_storage(["https://example.org/{a,b,c}.tar", "s3://bucket/d.tar"], facts)
     assert size == {"shards": 4, "samples": 6, "bytes": 6}
-    assert urls_in(storage) == ["https://example.org/{a,b,c}.tar", "s3://bucket/d.tar"]
-    found = facts_in(storage)
+    assert urls_in({"storage": storage}, URI) == ["https://example.org/{a,b,c}.tar", "s3://bucket/d.tar"]
+    found = facts_in({"storage": storage}, URI)
     assert [*found] == [*(f"https://example.org/{name}.tar" for name in "abc"), "s3://bucket/d.tar"]
     assert [*found.values()] == facts
     assert [sha256_of(fact["digest"]) for fact in facts] == [f"{n:064x}" for n in range(4)]
     storage["locations"][0]["shards"].pop()
     with pytest.raises(WrongRecord, match="3 shards, with 2 facts"):
-        facts_in(storage)
+        facts_in({"storage": storage}, URI)
 
 
 @pytest.mark.parametrize("cid", ["", "b", None, 5, "Qm" + "a" * 44, "bafyrei" + "a" * 52, "\N{SNOWMAN}" * 59])
@@ -128,7 +140,7 @@ def test_facts_that_are_too_many_for_a_record() -> None:
     with pytest.warns(AtmosphereWarning, match=r"2,000 shards are too much"):
         storage, size = external_storage(["s3://bucket/{0000..1999}.tar"], facts)
     assert size == {"shards": 2000, "samples": 2000, "bytes": 2000}
-    assert facts_in(storage) == {}
+    assert facts_in({"storage": storage}, URI) == {}
 
 
 def test_storage_of_stored_shards() -> None:
@@ -146,7 +158,7 @@ def test_storage_of_stored_shards() -> None:
         "samples": 2,
     }
     # others' blobs are only named
-    assert [*map(str, urls_in(storage_for(urls, None, {"did:plc:other"})[0]))] == urls
+    assert urls_in({"storage": storage_for(urls, None, {"did:plc:other"})[0]}, URI) == urls
     for unknown in (None, facts[:2], [{}] * 3):
         with pytest.raises(InvalidRecord, match="the size must be known"):
             storage_for(urls, unknown, {"did:plc:abc"})

@@ -29,18 +29,13 @@ def session_file() -> Path:
     return user_data_path("atdata") / "session" if given is None else Path(given).expanduser()
 
 
-def options(pds: str | None = None) -> dict[str, Any]:
-    """What the settings of this person say, as ``AtmosphereClient`` takes it; with a server that they name here."""
-    return env_options() | {"base_url": pds or config.get("pds"), "plc_url": config.get("plc")}
-
-
 def kept_client(*, login: bool) -> AtmosphereClient:
     """A client, with the session that was kept, or else the login of the environment.
 
     Raises:
         NotLoggedIn: there is neither, and it is needed.
     """
-    client, path = AtmosphereClient(**options()), session_file()
+    client, path = AtmosphereClient(**env_options()), session_file()
     handle, password = config.get("handle"), config.get("app_password")
     if path.exists():
         client.load_session(path)

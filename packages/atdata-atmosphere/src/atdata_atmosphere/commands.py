@@ -13,12 +13,13 @@ from atdata.sources.url import scheme_of
 from atdata_cli.arguments import AsJSON
 from atdata_cli.output import examples, note, print_json, print_table, progress, say
 
-from .account import kept_client, options, session_file
+from .account import kept_client, session_file
 from .account import publish as publish_from
 from .blob_store import PDSBlobStore
 from .client import AtmosphereClient
 from .entry import AtmosphereIndexEntry
 from .index import AtmosphereIndex
+from .network import env_options
 from .promote import promote_to_atmosphere
 from .verification import verify as check
 
@@ -58,7 +59,8 @@ def login(
 
     The session is kept in a file that only this user can read: ATDATA_SESSION_FILE, or one in the user's data folder.
     """
-    client = AtmosphereClient(**options(pds))
+    named: dict[str, Any] = {} if pds is None else {"base_url": pds}
+    client = AtmosphereClient(**env_options() | named)
     password = config.get("app_password") or typer.prompt("App password", hide_input=True, err=True)
     client.login(handle, password)
     path = session_file()
@@ -241,11 +243,11 @@ def _text(value: Any) -> str:
 
 
 def _print_account(client: AtmosphereClient, as_json: bool) -> None:
-    account = {"handle": client.handle, "did": client.did, "server": client._session.server}
+    account = {"handle": client.handle, "did": client.did, "server": client.server}
     if as_json:
         print_json(account)
     else:
-        say(f"{client.handle} ({client.did}) at {client._session.server}")
+        say(f"{client.handle} ({client.did}) at {client.server}")
 
 
 def _print_uri(uri: str, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from atdata import Dataset
 from atdata.indexing import record_of_type
 from atdata.uri import AtUri
 
+from .blob_source import split_url
 from .blob_writing import Blob, send_blobs
 from .client import AtmosphereClient
 from .errors import InvalidRecord, WrongRecord
@@ -20,7 +21,6 @@ from .schemas import publish_once
 from .storage import (
     BLOBS,
     blob_storage,
-    blobs_in,
     external_storage,
     facts_of,
     raw_cid,
@@ -264,7 +264,8 @@ class DatasetLoader(_Loader):
             WrongRecord: the shards are not behind URLs; a ``ValueError``.
             RecordNotFound, AtmosphereError: as for ``get``.
         """
-        return urls_in(self._stored(uri, "external")["storage"])
+        record = self._stored(uri, "external")
+        return urls_in(record, record.uri)
 
     def get_blobs(self, uri: str | AtUri) -> list[dict[str, Any]]:
         """What the record refers to its blobs with: ``$type``, ``ref``, ``mimeType``, ``size`` of each.
@@ -284,7 +285,7 @@ class DatasetLoader(_Loader):
             RecordNotFound, AtmosphereError: as for ``get``.
         """
         record = self._stored(uri, "blobs")
-        return [self.client.get_blob_url(record.uri.authority, cid) for cid in blobs_in(record["storage"])]
+        return [self.client.get_blob_url(*split_url(url)) for url in urls_in(record, record.uri)]
 
     def get_metadata(self, uri: str | AtUri) -> dict[str, Any] | None:
         """The metadata as the publisher gave it, or None if there is none; raises like ``get``."""

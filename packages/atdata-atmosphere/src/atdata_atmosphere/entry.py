@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from atdata.cid import generate_cid
-from atdata.uri import AtUri, BlobRef
+from atdata.uri import AtUri
 
 from .errors import WrongRecord
 from .lookup import SchemaPin
 from .metadata import from_record
-from .storage import blobs_in, storage_type, urls_in
+from .storage import storage_type, urls_in
 
 
 class AtmosphereIndexEntry:
@@ -56,10 +56,7 @@ class AtmosphereIndexEntry:
         Raises:
             WrongRecord: the shards are in no place that this version knows, or not at a proper one; a ``ValueError``.
         """
-        storage = self._record["storage"]
-        if storage_type(self._record, self.uri) == "external":
-            return urls_in(storage)
-        return [str(BlobRef(self._uri.authority, cid)) for cid in blobs_in(storage)]
+        return urls_in(self._record, self._uri)
 
     @property
     def storage_type(self) -> str:

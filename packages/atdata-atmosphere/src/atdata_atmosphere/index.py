@@ -127,11 +127,8 @@ class AtmosphereIndex:
         client = kept_client(login=True)
         if owner.lower() not in (client.did, client.handle.lower()):
             raise NotLoggedIn(f"logged in as {client.handle}; to publish as {owner}: atdata atmosphere login {owner}")
-        return _entry(
-            fetched(
-                client, AtUri.parse(publish(client, ds, name, blobs=is_here(ds), progress=progress, **said)), DATASET
-            )
-        )
+        uri = publish(client, ds, name, blobs=is_here(ds), progress=progress, **said)
+        return _entry(fetched(client, uri, DATASET))
 
     def _store(
         self,

@@ -9,11 +9,11 @@ from atdata import Dataset, URLSource
 from atdata.find import exact
 from atdata.indexing import own_source
 from atdata.shard.manifest import ShardFacts
-from atdata.uri import AtUri, BlobRef
+from atdata.uri import AtUri
 
 from .blob_source import BlobSource
 from .client import AtmosphereClient
-from .storage import RecordSource, blob_facts, blobs_in, facts_in, sha256_of, storage_type, urls_in
+from .storage import RecordSource, facts_in, sha256_of, storage_type, urls_in
 
 ST = TypeVar("ST")
 
@@ -42,20 +42,15 @@ def open_record(
         WrongRecord: shards in no known place; a ``ValueError``.
         IdentityError: the server of the shards cannot be found; a ``ValueError``.
     """
-    storage = record["storage"]
-    blobs: dict[str, Mapping[str, Any]] = {}
-    if storage_type(record, uri) == "blobs":
-        urls = [str(BlobRef(uri.authority, cid)) for cid in blobs_in(storage)]
-        blobs = {url: shard["blob"] for url, shard in zip(urls, storage["blobs"], strict=True)}
-        facts: dict[str, Mapping[str, Any]] = dict(zip(urls, blob_facts(storage), strict=True))
-    else:
-        urls, facts = urls_in(storage), facts_in(storage)
+    urls, facts = urls_in(record, uri), facts_in(record, uri)
+    in_repository = storage_type(record, uri) == "blobs"
+    blobs = dict(zip(urls, record["storage"]["blobs"], strict=True)) if in_repository else {}
     if shards is not None:
         urls = [exact(shard) for shard in shards]
         facts = {url: facts[shard] for url, shard in zip(urls, shards, strict=True) if shard in facts}
     source = None if store is None else own_source(store, URLSource(urls).list_shards())
-    if source is None and blobs:
-        source = BlobSource.from_refs([blobs[url] for url in urls], did=uri.authority, client=client)
+    if source is None and in_repository:
+        source = BlobSource.from_refs([blobs[url]["blob"] for url in urls], did=uri.authority, client=client)
     elif source is None:
         source = RecordSource(urls, client.policy, f"the record {uri}", _digests(facts), client)
     return Dataset.of(sample_type, source, _known(facts))

@@ -7,7 +7,6 @@ no server: every block is what its CID says, and the first one is what the owner
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from atproto_crypto.verify import verify_signature
 from atdata.uri import AtUri
 
 from .errors import NotProven, RecordNotFound
-from .records import time_of
+from .records import cid_text, padless, time_of
 
 # CIDv1, hash sha2-256, 32 bytes; of DAG-CBOR, which all blocks of a repository are, and of blobs
 _BLOCK, _BLOB = b"\x01\x71\x12\x20", b"\x01\x55\x12\x20"
@@ -77,7 +76,7 @@ def prove(car: bytes, uri: AtUri, key: str) -> Proof:
         raise RecordNotFound(f"there is no {path} in the repository of {uri.authority}, at revision {commit['rev']}")
     record = _map(blocks, found, "the record")
     try:
-        return Proof(_json(record), _text(found), _text(root), commit["rev"], key)
+        return Proof(_json(record), cid_text(found), cid_text(root), commit["rev"], key)
     except RecursionError:
         raise NotProven("the record is nested too deep") from None
 
@@ -99,7 +98,7 @@ def _read_car(car: bytes) -> tuple[Any, dict[bytes, bytes]]:
         section, at = _section(car, at)
         cid, block = section[:_CID_SIZE], section[_CID_SIZE:]
         if cid != _BLOCK + hashlib.sha256(block).digest():
-            raise NotProven(f"the block {_text(cid)} is not what its CID says")
+            raise NotProven(f"the block {cid_text(cid)} is not what its CID says")
         blocks[cid] = block
     return roots[0], blocks
 
@@ -224,9 +223,5 @@ def _json(value: Any) -> Any:
         return value
     # libipld gives links as the bytes of their CIDs
     if len(value) == _CID_SIZE and value.startswith((_BLOCK, _BLOB)):
-        return {"$link": _text(value)}
-    return {"$bytes": base64.b64encode(value).decode().rstrip("=")}
-
-
-def _text(cid: bytes) -> str:
-    return "b" + base64.b32encode(cid).decode().lower().rstrip("=")
+        return {"$link": cid_text(value)}
+    return {"$bytes": padless(value)}

@@ -111,7 +111,7 @@ def _wire(value: Any, where: str, depth: int) -> Any:
             raise InvalidRecord(f"{where} is {value:,}; servers keep integers up to {_SAFE_INTEGER:,} only")
         return value
     if isinstance(value, bytes):
-        return {"$bytes": base64.b64encode(value).decode().rstrip("=")}
+        return {"$bytes": padless(value)}
     if isinstance(value, Mapping):
         return {
             _text(key, f"a key of {where}"): _wire(item, f"{where}.{key}", depth + 1) for key, item in value.items()
@@ -199,9 +199,24 @@ def _ipld(value: Any) -> Any:
             return unpadded(text)
         if len(value) == 1 and isinstance(text := value.get("$link"), str):
             # the encoder makes a link of the bytes of a CID
-            return base64.b32decode(text[1:].upper() + "=" * (-len(text[1:]) % 8))
+            return cid_bytes(text)
         return {key: _ipld(item) for key, item in value.items()}
     return [_ipld(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def cid_text(cid: bytes) -> str:
+    """A CID as text."""
+    return "b" + base64.b32encode(cid).decode().lower().rstrip("=")
+
+
+def cid_bytes(text: str) -> bytes:
+    """The bytes of a CID, from its text; ``ValueError`` for what is none."""
+    return base64.b32decode(text[1:].upper() + "=" * (-len(text[1:]) % 8))
+
+
+def padless(data: bytes) -> str:
+    """Bytes in base64 without padding."""
+    return base64.b64encode(data).decode().rstrip("=")
 
 
 def unpadded(text: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import warnings
 from collections.abc import Collection, Mapping, Sequence
@@ -15,11 +14,11 @@ from atdata.sources import public
 from atdata.sources.braces import check, expand
 from atdata.sources.trust import check_trust, is_public
 from atdata.sources.url import parts_of, scheme_of
-from atdata.uri import BlobRef, parse
+from atdata.uri import AtUri, BlobRef, parse
 
 from .errors import AtmosphereWarning, InvalidRecord, WrongRecord
 from .policy import Policy, origin
-from .records import NAMESPACE, json_size
+from .records import NAMESPACE, cid_bytes, cid_text, json_size
 
 if TYPE_CHECKING:
     from .blob_source import BlobSource
@@ -159,13 +158,13 @@ def as_records(facts: Sequence[ShardFacts] | None) -> list[dict[str, Any]] | Non
 
 def raw_cid(sha256: str) -> str:
     """The CID of bytes from their SHA-256 in hex: what a blob of them is called."""
-    return "b" + base64.b32encode(_RAW + bytes.fromhex(sha256)).decode().lower().rstrip("=")
+    return cid_text(_RAW + bytes.fromhex(sha256))
 
 
 def sha256_of(cid: Any) -> str | None:
     """The SHA-256 in hex from the CID of bytes; None for what is no such CID."""
     try:
-        data = base64.b32decode(cid[1:].upper() + "=" * (-len(cid[1:]) % 8))
+        data = cid_bytes(cid)
     except (TypeError, ValueError):
         return None
     return data[4:].hex() if cid.startswith("b") and data.startswith(_RAW) and len(data) == 36 else None
@@ -191,33 +190,33 @@ def storage_type(record: Mapping[str, Any], where: object) -> str:
     return known[kind]
 
 
-def blobs_in(storage: Mapping[str, Any]) -> list[str]:
-    """The CIDs of the blobs of blob storage."""
-    return [shard["blob"]["ref"]["$link"] for shard in storage["blobs"]]
+def urls_in(record: Mapping[str, Any], uri: AtUri) -> list[str]:
+    """URLs of the shards of a dataset as they were published, braces included; blobs are ``at://{did}/blob/{cid}``.
+
+    Args:
+        record: the dataset's.
+        uri: where it is; its authority is a DID.
+
+    Raises:
+        WrongRecord: the shards are in no place that this version knows.
+        InvalidReference: a blob whose CID is none.
+    """
+    storage = record["storage"]
+    if storage_type(record, uri) == "external":
+        return [location["url"] for location in storage["locations"]]
+    return [str(BlobRef(uri.authority, shard["blob"]["ref"]["$link"])) for shard in storage["blobs"]]
 
 
-def blob_facts(storage: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What blob storage says of its shards, in order."""
-    found = []
-    for shard in storage["blobs"]:
-        blob = shard["blob"]
-        facts = {"digest": blob["ref"]["$link"], "bytes": blob.get("size"), "samples": shard.get("samples")}
-        found.append({key: value for key, value in facts.items() if value is not None})
-    return found
-
-
-def urls_in(storage: Mapping[str, Any]) -> list[str]:
-    """The URLs of external storage, braces included."""
-    return [location["url"] for location in storage["locations"]]
-
-
-def facts_in(storage: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What external storage says of its shards, by their URLs.
+def facts_in(record: Mapping[str, Any], uri: AtUri) -> dict[str, Mapping[str, Any]]:
+    """What a record says of the shards of a dataset, by their URLs; see ``urls_in``.
 
     Raises:
         WrongRecord: it says so of another number of shards than there are.
         UnsafeURL: URLs that stand for over a million shards.
     """
+    urls, storage = urls_in(record, uri), record["storage"]
+    if storage["$type"] == BLOBS:
+        return dict(zip(urls, map(_blob_facts, storage["blobs"]), strict=True))
     found: dict[str, Mapping[str, Any]] = {}
     for location in storage["locations"]:
         facts = location.get("shards")
@@ -228,6 +227,12 @@ def facts_in(storage: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
                 raise WrongRecord(f"{location['url']!r:.200} stands for {told}")
             found |= zip(shards, facts, strict=True)
     return found
+
+
+def _blob_facts(shard: Mapping[str, Any]) -> dict[str, Any]:
+    blob = shard["blob"]
+    facts = {"digest": blob["ref"]["$link"], "bytes": blob.get("size"), "samples": shard.get("samples")}
+    return {key: value for key, value in facts.items() if value is not None}
 
 
 def blob_storage(

@@ -26,7 +26,7 @@ from .network import Network
 from .proof import prove
 from .reading import at_uri
 from .records import DATASET, SCHEMA, Record
-from .storage import RecordSource, blob_facts, blobs_in, facts_in, raw_cid, sha256_of, storage_type, urls_in
+from .storage import RecordSource, facts_in, raw_cid, sha256_of, urls_in
 
 _BLOCK = 1 << 20
 
@@ -250,16 +250,11 @@ def _shards(client: AtmosphereClient, record: Record, progress: ProgressCallback
 
 def _source(client: AtmosphereClient, record: Record) -> tuple[RecordSource, list[str], list[Mapping[str, Any]]]:
     """The shards that a record names, what they are called, and what it says of each."""
-    storage, owner = record["storage"], record.uri.authority
-    if storage_type(record, record.uri) == "blobs":
-        shards = [f"at://{owner}/blob/{cid}" for cid in blobs_in(storage)]
-        facts: list[Mapping[str, Any]] = [*blob_facts(storage)]
-    else:
-        shards, known = URLSource(urls_in(storage)).list_shards(), facts_in(storage)
-        facts = [known.get(shard, {}) for shard in shards]
+    shards, known = URLSource(urls_in(record, record.uri)).list_shards(), facts_in(record, record.uri)
     # what a blob is called may be read from a cache, and this is to be what the server has
     urls = [client.get_blob_url(*split_url(shard)) if shard.startswith("at://") else exact(shard) for shard in shards]
-    return RecordSource(urls, client.policy, f"the record {record.uri}"), [*map(public, shards)], facts
+    source = RecordSource(urls, client.policy, f"the record {record.uri}")
+    return source, [*map(public, shards)], [known.get(shard, {}) for shard in shards]
 
 
 def _shard(source: RecordSource, shard: str, name: str, facts: Mapping[str, Any], meter: Meter) -> Finding:
