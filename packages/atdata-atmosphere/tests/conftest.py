@@ -61,9 +61,9 @@ class Handler(BaseHTTPRequestHandler):
         size = int(self.headers["content-length"])
         if self.server.fault(self, size):
             return
-        digest = hashlib.sha256(data := self.rfile.read(size)).hexdigest()
-        self.server.blobs[raw_cid(digest)] = data
-        ref = {"$link": raw_cid(digest)}
+        data = self.rfile.read(size)
+        self.server.blobs[cid_of(data)] = data
+        ref = {"$link": cid_of(data)}
         self.answer({"blob": {"$type": "blob", "ref": ref, "mimeType": self.headers["content-type"], "size": size}})
 
     def blob(self, data: bytes, length: int | None = None, **headers: str) -> bool:

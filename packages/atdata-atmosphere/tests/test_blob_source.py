@@ -21,14 +21,10 @@ from atdata.errors import ShardCorrupted, ShardNotFound, ShardPermissionError, S
 from atdata.sources import cache
 from atdata.testing import DataSourceContract
 from atdata_atmosphere.errors import IdentityError
-from atdata_atmosphere.storage import raw_cid
 
-DID = "did:plc:abcdefghijklmnopqrstuvwx"
+from .conftest import DID, cid_of
+
 DATA = bytes(range(256)) * 8000
-
-
-def cid_of(data: bytes) -> str:
-    return raw_cid(hashlib.sha256(data).hexdigest())
 
 
 def read(source: BlobSource, number: int = 0) -> bytes:

@@ -196,15 +196,3 @@ def test_completion_of_an_unusable_group_stays_quiet() -> None:
 def test_completion_reaches_the_commands_of_a_registered_group() -> None:
     done = atdata(plugins=("works",), _ATDATA_COMPLETE="complete_bash", COMP_WORDS="atdata greet ", COMP_CWORD="2")
     assert done.stdout.split() == ["hello"]
-
-
-def test_import_and_help_load_no_numpy() -> None:
-    program = (
-        "import sys, atdata_cli\n"
-        "assert 'numpy' not in sys.modules\n"
-        "sys.argv = ['atdata', '--help']\n"
-        "try: atdata_cli.main()\n"
-        "except SystemExit: print('numpy' in sys.modules, 'rich' in sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False False"

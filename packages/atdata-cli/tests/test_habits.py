@@ -9,9 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 import typer
@@ -20,9 +20,8 @@ import atdata
 from atdata_cli.app import app
 from atdata_cli.output import json_text, plain
 
-Run: TypeAlias = Callable[..., Any]
+from .conftest import COMMAND, Run
 
-COMMAND = shutil.which("atdata", path=Path(sys.executable).parent) or "atdata"
 ROOT: Any = typer.main.get_command(app)
 
 
@@ -78,33 +77,32 @@ def test_help_lists_commands_by_what_they_are_for(run: Run) -> None:
     assert "This command:" in sections
 
 
-def test_help_of_the_root_imports_no_more_than_it_needs() -> None:
+def loaded(*arguments: str | Path) -> set[str]:
+    """What a process has imported that runs the command."""
     program = (
         "import sys, atdata_cli\n"
-        "sys.argv = ['atdata', '--help']\n"
+        f"sys.argv = {['atdata', *map(str, arguments)]}\n"
         "try: atdata_cli.main()\n"
         "except SystemExit: print(*sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.splitlines()[-1].split())
-    for name in ("numpy", "rich", "logging", "asyncio", "atdata.dataset", "atdata_local", "atdata_atmosphere"):
-        assert name not in loaded
-    assert {name for name in loaded if name.startswith("atdata_cli.")} == {
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_imports_no_more_than_it_needs() -> None:
+    found = loaded("--help")
+    heavy = {"numpy", "rich", "logging", "asyncio", "atdata.dataset", "atdata_local", "atdata_atmosphere"}
+    assert not found & heavy
+    assert {name for name in found if name.startswith("atdata_cli.")} == {
         *("atdata_cli.app", "atdata_cli.commands", "atdata_cli.output", "atdata_cli.process")
     }
+    assert not loaded("write", "--help") & {"webdataset", "PIL", "pyarrow", "tomlkit"}
 
 
-def test_looking_at_files_imports_no_backend(folder: Path) -> None:
-    program = (
-        "import sys, atdata_cli\n"
-        f"sys.argv = ['atdata', 'validate', {str(folder)!r}]\n"
-        "try: atdata_cli.main()\n"
-        "except SystemExit: print(*sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.splitlines()[-1].split())
-    backends = ("atdata_local", "atdata_atmosphere", "boto3", "redis", "sqlite3", "atproto", "matplotlib", "PIL")
-    assert not loaded.intersection((*backends, "pandas", "torch", "rich"))
+def test_commands_import_no_backend_that_they_do_not_use(folder: Path) -> None:
+    backends = {"atdata_local", "atdata_atmosphere", "boto3", "redis", "sqlite3", "atproto", "matplotlib", "PIL"}
+    assert not loaded("validate", folder) & (backends | {"pandas", "torch", "rich"})
+    assert not loaded("config", "path") & (backends | {"numpy"})
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,15 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pytest
 
 import atdata
 
-Run: TypeAlias = Callable[..., Any]
+from .conftest import Run
 
 TYPES = """
 import numpy as np

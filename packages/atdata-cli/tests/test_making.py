@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -227,31 +226,6 @@ def test_export_croissant(run: Run, folder: Path, tmp_path: Path) -> None:
     assert "--license, --creator, --url" in done.err
 
 
-# -- habits
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "write",
-        "reshard",
-        "cat",
-        "split",
-        "export parquet",
-        "export jsonl",
-        "export croissant",
-        "get",
-        "publish",
-        "config",
-    ],
-)
-def test_help_has_examples(run: Run, command: str) -> None:
-    done = run(*command.split(), "--help")
-    assert done.code == 0, done.err
-    assert "Examples:" in done.out
-    assert f"  atdata {command}" in done.out
-
-
 @pytest.mark.parametrize(
     ("text", "count"),
     [
@@ -266,14 +240,3 @@ def test_help_has_examples(run: Run, command: str) -> None:
 )
 def test_sizes(text: str, count: int) -> None:
     assert size(text) == count
-
-
-def test_nothing_heavy_is_imported_for_help() -> None:
-    program = (
-        "import sys, atdata_cli\n"
-        "sys.argv = ['atdata', 'write', '--help']\n"
-        "try: atdata_cli.main()\n"
-        "except SystemExit: print({'webdataset', 'PIL', 'pyarrow', 'tomlkit'} & {*sys.modules})\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "set()"

@@ -5,15 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import pytest
 
 import atdata
 
-Run: TypeAlias = Callable[..., Any]
+from .conftest import Run
 
 TYPES = """
 import atdata
