@@ -1,12 +1,11 @@
 """The pages on storing datasets, as written, on Redis and SeaweedFS."""
 
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import redis
+from pages import in_a_bucket, run
 
 from atdata_local.s3.access import S3Access
 
@@ -307,23 +306,14 @@ def test_pages_run_as_written(page: str, seaweedfs: S3Access, redis_url: str, tm
     server = urlsplit(redis_url)
     there = f'host="127.0.0.1", port={server.port}, password="{server.password}"'
     names = {
-        # addresses and secrets of these servers
-        "http://localhost:9000": str(seaweedfs.endpoint),
-        '"AWS_ACCESS_KEY_ID": "minioadmin"': f'"AWS_ACCESS_KEY_ID": "{seaweedfs.access_key}"',
-        '"AWS_SECRET_ACCESS_KEY": "minioadmin"': f'"AWS_SECRET_ACCESS_KEY": "{seaweedfs.secret_key}"',
-        "AWS_ACCESS_KEY_ID=minioadmin": f"AWS_ACCESS_KEY_ID={seaweedfs.access_key}",
-        "AWS_SECRET_ACCESS_KEY=minioadmin": f"AWS_SECRET_ACCESS_KEY={seaweedfs.secret_key}",
         'host="localhost", port=6379': there,
         'host="custom-host", port=6379': there,
         "my-bucket": bucket,
         "datasets-bucket": bucket,
         "224, 224": "24, 24",  # a thousand images in 7 MB, not 600
     }
-    program = BEFORE[page] + page
+    program = in_a_bucket(BEFORE[page] + page, seaweedfs)
     for name, ours in names.items():
         program = program.replace(name, ours)
-    (tmp_path / "page.py").write_text(program)
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "ATDATA_INDEX_URL": redis_url}
-    done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr.count("DeprecationWarning: Repo is deprecated") == (2 if page is STORAGE else 0)
+    said = run(program, tmp_path, {"ATDATA_INDEX_URL": redis_url})
+    assert said.count("DeprecationWarning: Repo is deprecated") == (2 if page is STORAGE else 0)

@@ -104,8 +104,8 @@ def test_session_file(network: Network, alice: AtmosphereClient, tmp_path: Path)
 
 def test_from_env(network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     account, path = network.accounts["bob"], tmp_path / "session"
-    for name, value in {"PDS": network.pds, "PLC": network.plc, "ALLOW_INSECURE": "1"}.items():
-        monkeypatch.setenv(f"ATDATA_{name}", value)
+    for name, value in network.environment.items():
+        monkeypatch.setenv(name, value)
     assert not AtmosphereClient.from_env().is_authenticated
     monkeypatch.setenv("ATDATA_HANDLE", account.handle)
     with pytest.raises(LoginFailed):

@@ -238,9 +238,9 @@ def test_environments_name_the_network(
     DatasetPublisher(alice).publish_with_blobs(dataset.list_shards(), schema, name="pictures")
     urls = PDSBlobStore(alice).write_shards(dataset, prefix="a")
     account = network.accounts["alice"]
-    given = {"PDS": network.pds, "PLC": network.plc, "HANDLE": account.handle, "APP_PASSWORD": account.appPassword}
-    for name, value in {**given, "ALLOW_INSECURE": "1"}.items():
-        monkeypatch.setenv(f"ATDATA_{name}", value)
+    login = {"ATDATA_HANDLE": account.handle, "ATDATA_APP_PASSWORD": account.appPassword}
+    for name, value in {**network.environment, **login}.items():
+        monkeypatch.setenv(name, value)
     assert labels(Dataset[Picture](urls)) == labels(dataset)
     store = atdata.plugins.get("atdata.stores", "pds")("pds://alice.test")
     assert store.write_shards(dataset, prefix="b") == urls

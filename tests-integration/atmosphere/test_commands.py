@@ -49,9 +49,8 @@ class Person:
 
     def __init__(self, network: Network, home: Path) -> None:
         home.mkdir()
-        servers = {"ATDATA_PDS": network.pds, "ATDATA_PLC": network.plc, "ATDATA_ALLOW_INSECURE": "1"}
         self.environment: dict[str, str | None] = {
-            **servers,
+            **network.environment,
             "HOME": str(home),
             "XDG_DATA_HOME": None,
             "XDG_CONFIG_HOME": None,

@@ -105,11 +105,13 @@ def test_tutorial_types_and_uris(capsys: pytest.CaptureFixture[str]) -> None:
     sample = ImageSample(image=np.random.rand(224, 224, 3).astype(np.float32), label="cat", confidence=0.95)
     assert len(sample.packed) > 224 * 224 * 3 * 4
     assert np.allclose(sample.image, ImageSample.from_bytes(sample.packed).image)
-    uri = AtUri.parse("at://alice.bsky.social/ac.foundation.dataset.record/my-dataset")
-    assert (uri.authority, uri.collection, uri.rkey) == (
-        *("alice.bsky.social", "ac.foundation.dataset.record"),
-        "my-dataset",
-    )
+    for text, authority, collection, rkey in (
+        ("at://did:plc:abc123/ac.foundation.dataset.sampleSchema/xyz789", "did:plc:abc123", "sampleSchema", "xyz789"),
+        ("at://alice.bsky.social/ac.foundation.dataset.record/my-dataset", "alice.bsky.social", "record", "my-dataset"),
+    ):
+        uri = AtUri.parse(text)
+        assert (uri.authority, uri.collection, uri.rkey) == (authority, f"ac.foundation.dataset.{collection}", rkey)
+        assert str(uri) == text
 
 
 def test_tutorial(network: Network) -> None:

@@ -59,7 +59,6 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WellKnown
         monkeypatch.setattr(socket, "getaddrinfo", find_here)
         monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", connect_here)
         yield server
-        server.shutdown()
 
 
 @pytest.fixture

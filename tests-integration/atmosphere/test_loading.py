@@ -37,9 +37,9 @@ def leaves(count: int) -> list[Leaf]:
 @pytest.fixture(autouse=True)
 def environment(network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The test network is the one to read; the account that is named is not needed for that."""
-    named = {"PDS": network.pds, "PLC": network.plc, "ALLOW_INSECURE": "1", "CACHE_DIR": str(tmp_path / "cache")}
-    for name, value in (named | {"HANDLE": "nobody.test", "APP_PASSWORD": "wrong"}).items():
-        monkeypatch.setenv(f"ATDATA_{name}", value)
+    login = {"ATDATA_HANDLE": "nobody.test", "ATDATA_APP_PASSWORD": "wrong"}
+    for name, value in {**network.environment, **login, "ATDATA_CACHE_DIR": str(tmp_path / "cache")}.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 import runpy
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from testnet.files import Files
 from testnet.network import Network
 
 import atdata
@@ -33,11 +30,6 @@ class Label:
     label: str
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
 def test_page(
     network: Network,
     alice: AtmosphereClient,
@@ -47,8 +39,8 @@ def test_page(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, value in {"PDS": network.pds, "PLC": network.plc, "ALLOW_INSECURE": "1"}.items():
-        monkeypatch.setenv(f"ATDATA_{name}", value)
+    for name, value in network.environment.items():
+        monkeypatch.setenv(name, value)
     birds = [Bird(image=np.full((2, 2), n, np.uint8), label=f"bird {n}") for n in range(40)]
     atdata.write_samples(birds, tmp_path / "pictures.tar", maxcount=2)
     for shard in tmp_path.glob("*.tar"):
@@ -56,9 +48,7 @@ def test_page(
     SchemaPublisher(bob).publish(Label, rkey="label")
     monkeypatch.setenv("ATDATA_INDEX_URL", f"sqlite://{tmp_path / 'index.sqlite3'}")
     Index().insert_dataset(atdata.write_samples(birds, tmp_path / "team" / "nests.tar"), name="nests")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
+    server = Files(tmp_path)
 
     here = f"base_url={network.pds!r}, plc_url={network.plc!r}, allow_insecure=True"
     program = "\n".join(re.findall(r"^```py\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE))
@@ -66,20 +56,15 @@ def test_page(
         'AtmosphereClient(base_url="https://pds.example.org")': f"AtmosphereClient({here})",
         "AtmosphereClient()": f"AtmosphereClient({here})",
         "xxxx-xxxx-xxxx-xxxx": network.accounts["alice"].appPassword,
-        "https://data.example.org": f"http://localhost:{server.server_address[1]}",
+        "https://data.example.org": server.url,
         "example.org": "test",
     }.items():
         assert text in program
         program = program.replace(text, instead)
     more = {"collection": "ac.foundation.dataset.lens", "records": [{"$type": "ac.foundation.dataset.lens"}] * 3}
     (tmp_path / "page.py").write_text(program, encoding="utf-8")
-    try:
-        with pytest.warns(match="nobody else can read it"):  # the URLs of this test are not https
-            names = runpy.run_path(str(tmp_path / "page.py"), more)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with server, pytest.warns(match="nobody else can read it"):  # the URLs of this test are not https
+        names = runpy.run_path(str(tmp_path / "page.py"), more)
     assert names["picture"].label == "bird 39"
     assert DatasetLoader(bob).get_metadata(names["dataset_uri"]) is None
     said = capsys.readouterr().out.splitlines()

@@ -131,8 +131,8 @@ def test_bytes_are_copied_into_the_repository_and_others_read_them(
     assert [sha256_of(url.rpartition("/")[2]) for url in found.data_urls] == entry.digests
     assert (found.samples, found.bytes, found.shards) == (entry.samples, entry.bytes, entry.shards)
     assert verify(uri, anyone).ok
-    for name, value in {"PDS": network.pds, "PLC": network.plc, "ALLOW_INSECURE": "1"}.items():
-        monkeypatch.setenv(f"ATDATA_{name}", value)
+    for name, value in network.environment.items():
+        monkeypatch.setenv(name, value)
     assert equal(atdata.load_dataset("@alice.test/values", split="train"), 100)
     for index in (AtmosphereIndex(anyone), None):
         assert equal(atdata.load_dataset(uri, split="train", index=index), 100)
@@ -283,8 +283,8 @@ def test_catalogues_are_copied_in_both_directions(
             ds = Dataset[SampleType](entry.data_urls[0])  # type: ignore[valid-type]
             target.insert_dataset(ds, name=entry.name, schema_ref=target_schema)
 
-    for name, value in {"PDS": network.pds, "PLC": network.plc, "ALLOW_INSECURE": "1"}.items():
-        monkeypatch.setenv(f"ATDATA_{name}", value)
+    for name, value in network.environment.items():
+        monkeypatch.setenv(name, value)
     network_index = AtmosphereIndex(alice, data_store=PDSBlobStore(alice))
     backup_all_datasets(index, network_index)
     back = Index(path=tmp_path / "back.sqlite3", data_store=DiskDataStore(tmp_path / "back"))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from pages import in_a_bucket, run
 from testnet.network import Network
 
 from atdata.atmosphere import AtmosphereClient
@@ -305,13 +303,10 @@ def test_pages_run_as_written(
     # with the places and credentials of these servers
     here = f"base_url={network.pds!r}, plc_url={network.plc!r}, allow_insecure=True"
     account = network.accounts["alice"]
-    keys = {
-        "AWS_ENDPOINT": str(seaweedfs.endpoint),
-        "AWS_ACCESS_KEY_ID": str(seaweedfs.access_key),
-        "AWS_SECRET_ACCESS_KEY": str(seaweedfs.secret_key),
-    }
+    keys = {"AWS_ACCESS_KEY_ID": str(seaweedfs.access_key), "AWS_SECRET_ACCESS_KEY": str(seaweedfs.secret_key)}
     for name in ("creds.env", "new-s3-creds.env"):
-        (tmp_path / name).write_text("".join(f"{key}={value}\n" for key, value in keys.items()))
+        given = {"AWS_ENDPOINT": str(seaweedfs.endpoint), **keys}
+        (tmp_path / name).write_text("".join(f"{key}={value}\n" for key, value in given.items()))
 
     def program(text: str) -> str:
         for written, instead in {
@@ -319,23 +314,12 @@ def test_pages_run_as_written(
             "myhandle.bsky.social": account.handle,
             "handle.bsky.social": account.handle,
             "app-password": account.appPassword,
-            "http://localhost:9000": keys["AWS_ENDPOINT"],
-            '"AWS_ACCESS_KEY_ID": "minioadmin"': f'"AWS_ACCESS_KEY_ID": "{keys["AWS_ACCESS_KEY_ID"]}"',
-            '"AWS_SECRET_ACCESS_KEY": "minioadmin"': f'"AWS_SECRET_ACCESS_KEY": "{keys["AWS_SECRET_ACCESS_KEY"]}"',
             "datasets-bucket": bucket,
             "public-datasets": public_bucket,
         }.items():
             text = text.replace(written, instead)
-        return text
+        return in_a_bucket(text, seaweedfs)
 
-    common = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    team = common | {"ATDATA_INDEX_URL": f"{redis_url.removesuffix('/0')}/{database}"}  # each begins with nothing
-    run(program(page), tmp_path, team)
-    reader = {"ATDATA_PDS": network.pds, "ATDATA_PLC": network.plc, "ATDATA_ALLOW_INSECURE": "1"}
-    run(program(then), tmp_path, common | reader | {"AWS_ENDPOINT_URL": keys["AWS_ENDPOINT"]})
-
-
-def run(program: str, folder: Path, environment: dict[str, str]) -> None:
-    (folder / "page.py").write_text(program)
-    done = subprocess.run([sys.executable, "page.py"], cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    # each begins with nothing
+    run(program(page), tmp_path, {"ATDATA_INDEX_URL": f"{redis_url.removesuffix('/0')}/{database}"})
+    run(program(then), tmp_path, {**network.environment, "AWS_ENDPOINT_URL": str(seaweedfs.endpoint)})

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from testnet.files import Files
 from testnet.front import Front, Handler
 from testnet.network import Network
 from testnet.web import WebDid
@@ -38,22 +36,12 @@ class Other:
     count: int
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def shards(tmp_path: Path) -> Iterator[str]:
     """URL of three shards, which are in ``tmp_path``."""
     atdata.write_samples((Bird(label=f"bird {n}") for n in range(300)), tmp_path / "birds.tar", maxcount=100)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"http://localhost:{server.server_address[1]}/birds-{{000000..000002}}.tar"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Files(tmp_path) as server:
+        yield f"{server.url}/birds-{{000000..000002}}.tar"
 
 
 def facts(folder: Path) -> list[dict[str, Any]]:
@@ -91,8 +79,8 @@ def test_what_is_proven_and_by_whom(
     assert repr(report) == f"<Report ok: {dataset}, record proven, schema proven, 3 of 3 shards>"
     kept = json.loads(json.dumps(report.as_dict()))
     assert (kept["ok"], kept["record"]["signer"]["handle"], len(kept["shards"])) == (True, "alice.test", 3)
-    for name, value in {"PDS": network.pds, "PLC": network.plc, "ALLOW_INSECURE": "1"}.items():
-        monkeypatch.setenv(f"ATDATA_{name}", value)
+    for name, value in network.environment.items():
+        monkeypatch.setenv(name, value)
     for named in (f"at://alice.test/{DATASET}/{dataset.rkey}", "@alice.test/Birds"):
         assert verify(named) == report
 

@@ -7,14 +7,13 @@ import io
 import itertools
 import pickle
 import socket
-import ssl
 import tarfile
 import threading
 from collections.abc import Iterable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+from testnet.serving import Quiet, Server
 
 # Stands for an address of the public internet
 PUBLIC = "127.0.0.2"
@@ -67,7 +66,7 @@ def _vast() -> bytes:
     return b"\xc4" + bytes([len(file.getvalue())]) + file.getvalue()
 
 
-class Evil(ThreadingHTTPServer):
+class Evil(Server):
     """A web server with shards of many bad kinds.
 
     Args:
@@ -77,14 +76,8 @@ class Evil(ThreadingHTTPServer):
         good: a shard that is one.
     """
 
-    daemon_threads = True
-
     def __init__(self, certificate: Path, canary: str, trap: Path, good: bytes) -> None:
-        super().__init__((PUBLIC, 0), _Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        self.socket = context.wrap_socket(self.socket, server_side=True)
-        self.url = f"https://{PUBLIC}:{self.server_address[1]}"
+        super().__init__(_Handler, certificate, PUBLIC)
         self.redirects = {
             "private": f"https://{canary}/x.tar",
             "private-name": f"https://localhost:{canary.rpartition(':')[2]}/x.tar",
@@ -114,10 +107,6 @@ class Evil(ThreadingHTTPServer):
             "member": itertools.chain([header(1 << 40)], itertools.repeat(bytes(_BLOCK))),
             "headers": itertools.repeat(_long_name() * 100),
         }
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients hang up."""
 
 
 def _long_name() -> bytes:
@@ -127,7 +116,7 @@ def _long_name() -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT) + b"a" * 512
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet):
     server: Evil  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_GET(self) -> None:
@@ -154,9 +143,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("content-length", str(len(shard or b"")))
             self.end_headers()
             self.wfile.write(shard or b"")
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
 
 
 class Canary:

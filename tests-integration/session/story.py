@@ -49,9 +49,7 @@ def play(network: Network, folder: Path) -> list[Step]:
             "XDG_CACHE_HOME": str(folder / who / ".cache"),
             "XDG_CONFIG_HOME": str(folder / who / ".config"),
             "XDG_DATA_HOME": str(folder / who / ".data"),
-            "ATDATA_PDS": network.pds,
-            "ATDATA_PLC": network.plc,
-            "ATDATA_ALLOW_INSECURE": "1",
+            **network.environment,
             "ATDATA_APP_PASSWORD": network.accounts[who].appPassword,
         }
         steps.append(run(who, command, folder / who, environment))

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import ssl
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 from .network import Network
+from .serving import Quiet, Server
 
 # Answers a request itself, and returns True; or returns False, and the network answers
 Rule: TypeAlias = Callable[["Handler"], bool]
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Quiet):
     """One request."""
 
     protocol_version = "HTTP/1.1"
@@ -62,11 +59,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
         return True
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
 
-
-class Front(ThreadingHTTPServer):
+class Front(Server):
     """Passes requests on to a network, unless the rule answers them.
 
     Args:
@@ -74,38 +68,13 @@ class Front(ThreadingHTTPServer):
         certificate: file of a key and a certificate for ``localhost``, to speak TLS.
 
     Attributes:
-        url: where it is; as a PDS and as a directory of DIDs.
+        url: where it is, as a PDS and as a directory of DIDs.
         rule: what to do with each request.
         requests: what was asked so far: methods and paths.
     """
 
-    daemon_threads = True
-
     def __init__(self, network: Network, certificate: Path | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
         self.network = network
-        if certificate is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate)
-            self.socket = context.wrap_socket(self.socket, server_side=True)
-        self.url = f"http{'s' if certificate else ''}://localhost:{self.server_address[1]}"
         self.rule: Rule = lambda handler: False
         self.requests: list[str] = []
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients hang up on endless answers."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
-        self.shutdown()
-        self.server_close()
-        self._thread.join()
+        super().__init__(Handler, certificate)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import socketserver
-import ssl
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import dns.flags
 import dns.message
@@ -15,6 +12,8 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
+
+from .serving import Quiet, Server
 
 
 class Dns(socketserver.ThreadingUDPServer):
@@ -58,7 +57,7 @@ class _Question(socketserver.BaseRequestHandler):
         answering.sendto(reply.to_wire(), self.client_address)
 
 
-class WellKnown(ThreadingHTTPServer):
+class WellKnown(Server):
     """Says over TLS whose a host is.
 
     Args:
@@ -69,22 +68,13 @@ class WellKnown(ThreadingHTTPServer):
         asked: hosts and paths that were asked for.
     """
 
-    daemon_threads = True
-
     def __init__(self, certificate: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        self.socket = context.wrap_socket(self.socket, server_side=True)
         self.dids: dict[str, bytes] = {}
         self.asked: list[str] = []
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that do not know the certificate hang up."""
+        super().__init__(_Handler, certificate)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet):
     server: WellKnown  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_GET(self) -> None:
@@ -96,6 +86,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(content or b"")))
         self.end_headers()
         self.wfile.write(content or b"")
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""

@@ -58,6 +58,11 @@ class Network:
         self.secret: str = ready.get("jwtSecret", "")
         self.accounts = {given["handle"].partition(".")[0]: Account(**given) for given in ready["accounts"]}
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that name it."""
+        return {"ATDATA_PDS": self.pds, "ATDATA_PLC": self.plc, "ATDATA_ALLOW_INSECURE": "1"}
+
     def client(self, name: str | None = None, **options: Any) -> AtmosphereClient:
         """A client on this network; of an account, if one is named."""
         options = {"plc_url": self.plc, "allow_insecure": True, **options}

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import threading
 import time
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from atproto_crypto.consts import P256_CURVE_ORDER
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from .network import Account, Network
+from .serving import Quiet, Server
 
 
 class WebDid:
@@ -35,9 +34,7 @@ class WebDid:
 
     def __init__(self, network: Network, handle: str) -> None:
         self._network, self._handle = network, handle
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
+        self._server = Server(self._handler())
         self.did = f"did:web:localhost%3A{self._server.server_address[1]}"
         # servers let in who can sign with the key of the document, and want one of their own in it then
         private = ec.generate_private_key(ec.SECP256R1())
@@ -56,9 +53,7 @@ class WebDid:
 
     def close(self) -> None:
         """Serve no more."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
 
     def _document(self) -> dict[str, Any]:
         multikey = self.key.removeprefix("did:key:")
@@ -71,10 +66,10 @@ class WebDid:
             "service": [pds],
         }
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[Quiet]:
         owner = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet):
             def do_GET(self) -> None:
                 data = json.dumps(owner._document()).encode()
                 self.send_response(200 if self.path == "/.well-known/did.json" else 404)
@@ -82,9 +77,6 @@ class WebDid:
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Say nothing."""
 
         return Handler
 
