@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from atdata.atomic import Staging, locked, replace_file
+from atdata.atomic import Staging, locked, replace_file, write_private
 from atdata.errors import ShardExists
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -437,3 +437,16 @@ def test_a_half_written_replacement_of_a_killed_process_does_no_harm(start: Star
     replace_file(path, b"new")
     sweep(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"manifest.json": b"new"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_private_file_is_nobody_elses_business(tmp_path: Path) -> None:
+    path = tmp_path / "session"
+    path.write_text("old")
+    path.chmod(0o644)
+    write_private(path, "new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o600)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        write_private(tmp_path / "folder", "new")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["folder", "session"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Mapping
@@ -16,6 +15,8 @@ from atproto_client import Client as SdkClient
 from atproto_client.client.session import Session as SdkSession
 from atproto_client.request import Response
 from atproto_core.exceptions import AtProtocolError
+
+from atdata.atomic import write_private
 
 from .budget import WriteBudget
 from .errors import AtmosphereError, AtmosphereWarning, LoginFailed, NotLoggedIn, SessionExpired
@@ -208,21 +209,8 @@ class Session:
         return send()
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, whole or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
-
-
 def read_private(path: str | os.PathLike[str]) -> str:
-    """Read what ``write_private`` wrote.
+    """Read what ``atdata.atomic.write_private`` wrote.
 
     Raises:
         PermissionError: others can read the file.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from atdata.atomic import locked
+from atdata.atomic import locked, write_private
 from atdata.errors import AtdataError, ShardNotFound
 
 from . import servers
@@ -197,9 +196,9 @@ def _check_free(port: int, name: str) -> None:
 
 def _up_docker(folder: Path, known: Servers) -> Servers:
     (folder / "compose.yaml").write_text(_COMPOSE)
-    servers.write_private(folder / "s3.json", servers.s3_users(known.access_key, known.secret_key))
+    write_private(folder / "s3.json", servers.s3_users(known.access_key, known.secret_key))
     given = {"REDIS_PASSWORD": known.redis_password, "REDIS_PORT": known.redis_port, "S3_PORT": known.s3_port}
-    servers.write_private(folder / ".env", "".join(f"{name}={value}\n" for name, value in given.items()))
+    write_private(folder / ".env", "".join(f"{name}={value}\n" for name, value in given.items()))
     _compose(folder, "up", "--detach")
     return known
 
@@ -262,6 +261,4 @@ def _load(folder: Path) -> Servers | None:
 
 
 def _save(folder: Path, known: Servers) -> None:
-    temporary = folder / f"{_STATE}.new"
-    servers.write_private(temporary, json.dumps(asdict(known), indent=2))
-    os.replace(temporary, folder / _STATE)
+    write_private(folder / _STATE, json.dumps(asdict(known), indent=2))

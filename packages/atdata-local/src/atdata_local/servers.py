@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import sysconfig
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from atdata.atomic import write_private
 from atdata.errors import AtdataError
 
 from .s3.access import S3Access
@@ -208,11 +208,3 @@ def answers_ping(port: int, password: str) -> bool:
                 return False
             answer += more
     return True
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    if sys.platform != "win32":
-        path.chmod(0o600)
