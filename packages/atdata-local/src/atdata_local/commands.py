@@ -18,7 +18,8 @@ from atdata_cli.output import changes_json, examples, note, print_json, print_ta
 
 from .diagnose import diagnose
 from .entry import LocalDatasetEntry
-from .index import Index, default_stubs
+from .index import Index
+from .places import stub_folder
 
 index_group = typer.Typer(help="Find and manage the datasets of an index.", no_args_is_help=True)
 schema_group = typer.Typer(help="Look at schemas: of an index, of datasets, of classes.", no_args_is_help=True)
@@ -183,7 +184,7 @@ def stub(
 ) -> None:
     """Write a Python module from which editors know the fields of a schema."""
     record = _record(ref, where)
-    path = write_stub(record, folder or default_stubs())
+    path = write_stub(record, folder or stub_folder())
     module = import_path(record)
     if as_json:
         print_json({"path": str(path), "module": module, "name": record["name"]})

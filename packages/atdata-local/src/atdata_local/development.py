@@ -96,13 +96,6 @@ class Servers:
         return {"redis": servers.in_use(self.redis_port), "s3": servers.in_use(self.s3_port)}
 
 
-def default_folder() -> Path:
-    """Where the servers keep their data: a folder of the user's data directory."""
-    from platformdirs import user_data_path
-
-    return user_data_path("atdata") / "servers"
-
-
 def up(folder: Path, *, how: How | None = None, redis_port: int = 6379, s3_port: int = 9000) -> Servers:
     """Start the servers, or those of them that do not run. Data and credentials of before are kept.
 

@@ -61,7 +61,7 @@ def entry_of_cid(catalog: Catalog, cid: str) -> LocalDatasetEntry:
     """
     row = catalog.by_cid(cid)
     if row is None:
-        raise EntryNotFound(f"no entry {cid!r:.80} in {catalog.url}")
+        raise EntryNotFound(f"no entry {cid!r:.80} in {catalog.url}; list_entries() tells what is there")
     return LocalDatasetEntry.from_row(row, catalog)
 
 

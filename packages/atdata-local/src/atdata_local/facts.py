@@ -1,16 +1,22 @@
-"""What an index records of a dataset: its URLs, and what the manifests beside its shards say."""
+"""What an index records of a dataset: its URLs, what the manifests beside its shards say, and what people say."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from atdata import Dataset, Lens, URLSource
 from atdata.errors import AtdataError, UnsafeURL
 from atdata.shard.manifest import ShardFacts
 from atdata.sources import public
 from atdata.sources.url import parts_of, scheme_of
+
+from .entries import check_entry
+from .entry import LocalDatasetEntry
+
+# What an entry says beside its metadata, given as keywords.
+SAID: Final = ("description", "tags", "license")
 
 _PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
 
@@ -75,3 +81,24 @@ def _told(known: Sequence[ShardFacts]) -> dict[str, Any]:
         "bytes": sum(shard.bytes for shard in known),
         "digests": [shard.sha256 for shard in known],
     }
+
+
+def said_of(
+    ds: Dataset[Any], name: str, schema_ref: str | None, metadata: dict[str, Any] | None, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """What is said about a dataset as an entry takes it, checked before anything is stored or published.
+
+    Raises:
+        TypeError: what an entry does not say.
+        ValueError: what no entry can hold; see ``check_entry``.
+    """
+    if strange := facts.keys() - {*SAID}:
+        raise TypeError(f"an entry has no {', '.join(sorted(strange))}; put it into metadata")
+    metadata = ds.metadata if metadata is None else metadata
+    described = metadata.get("description") if isinstance(metadata, dict) else None
+    if facts.get("description") is None and isinstance(described, str):
+        facts = facts | {"description": described}
+    said: dict[str, Any] = {"name": name, "schema_ref": schema_ref, "metadata": metadata, **facts}
+    trial: dict[str, Any] = {**said, "schema_ref": "-" if schema_ref is None else schema_ref, "data_urls": ["-"]}
+    check_entry(LocalDatasetEntry(**trial))
+    return said

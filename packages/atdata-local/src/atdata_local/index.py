@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from atdata import Dataset, config, plugins
 from atdata.errors import EntryNotFound, NameTaken
@@ -15,20 +15,15 @@ from atdata.schema import schema_of, type_of
 from atdata.sources.url import scheme_of
 from atdata.uri import is_reference
 
-from .catalog import ALL, COLUMNS, PAGE, Catalog, Row, choose, default_path
-from .entries import check_entry, check_limit, check_name, entry_of_cid, keep, name_in, pages
+from .catalog import ALL, COLUMNS, PAGE, Catalog, Row, choose
+from .entries import check_limit, check_name, entry_of_cid, keep, name_in, pages
 from .entry import LocalDatasetEntry
-from .facts import data_urls, shard_facts, stored_facts
+from .facts import SAID, data_urls, said_of, shard_facts, stored_facts
+from .places import store_of, stub_folder
 from .schemas import LocalSchemaRecord, SchemaNamespace, find_schema, publish, record_of
 from .words import terms, words
 
-if TYPE_CHECKING:
-    from .stores import DiskDataStore
-
 T = TypeVar("T")
-
-# What an entry says beside its metadata, given as keywords.
-_FACTS = ("description", "tags", "license")
 
 
 class Index:
@@ -75,7 +70,7 @@ class Index:
     ) -> None:
         self._catalog = choose(redis, path, repository, connection)
         self._data_store = data_store
-        self._stubs = Path(stub_dir or default_stubs()) if auto_stubs else None
+        self._stubs = Path(stub_dir or stub_folder()) if auto_stubs else None
         self._types = SchemaNamespace()
 
     @property
@@ -126,7 +121,7 @@ class Index:
             SampleTypeError: a dataset without a sample type, and no ``schema_ref``.
             ValueError: metadata that JSON cannot hold.
         """
-        said = _said(ds, name, schema_ref, metadata, facts)
+        said = said_of(ds, name, schema_ref, metadata, facts)
         return self._record(ds, said, data_urls(ds), shard_facts(ds))
 
     def insert_dataset(
@@ -154,12 +149,12 @@ class Index:
             Exception: those of ``add_entry``, and of the store.
         """
         metadata = kwargs.pop("metadata", None)
-        facts: dict[str, Any] = {key: kwargs.pop(key) for key in _FACTS if key in kwargs}
+        facts: dict[str, Any] = {key: kwargs.pop(key) for key in SAID if key in kwargs}
         store: Any = self._data_store
         if store is None and not kwargs:
             return self.add_entry(ds, name=name, schema_ref=schema_ref, metadata=metadata, **facts)
-        said = _said(ds, name, schema_ref, metadata, facts)
-        store = default_store(self._catalog) if store is None else store
+        said = said_of(ds, name, schema_ref, metadata, facts)
+        store = store_of(self._catalog) if store is None else store
         urls: list[str] = store.write_shards(ds, prefix=kwargs.pop("prefix", name), **kwargs)
         known = stored_facts(store, urls) or {"samples": shard_facts(ds).get("samples")}
         try:
@@ -194,9 +189,7 @@ class Index:
         """
         row = self._catalog.by_name(name)
         if row is None:
-            raise EntryNotFound(
-                f"no dataset {name!r:.80} in {self.url}; list_datasets() and search() tell what is there"
-            )
+            raise self._missing(name)
         return self._entry(row)
 
     def get_entry(self, cid: str) -> LocalDatasetEntry:
@@ -275,8 +268,11 @@ class Index:
         """
         rows = self._catalog.history(name)
         if not rows:
-            raise EntryNotFound(f"no dataset {name!r:.80} in {self.url}")
+            raise self._missing(name)
         return [self._entry(row) for row in rows]
+
+    def _missing(self, name: str) -> EntryNotFound:
+        return EntryNotFound(f"no dataset {name!r:.80} in {self.url}; list_datasets() and search() tell what is there")
 
     def _entry(self, row: Row) -> LocalDatasetEntry:
         return LocalDatasetEntry.from_row(row, self._catalog)
@@ -431,34 +427,6 @@ class Index:
 
 
 LocalIndex = Index
-
-
-def _said(
-    ds: Dataset[Any], name: str, schema_ref: str | None, metadata: dict[str, Any] | None, facts: dict[str, Any]
-) -> dict[str, Any]:
-    """What is said about a dataset as an entry takes it, checked before anything is stored or published."""
-    if strange := facts.keys() - {*_FACTS}:
-        raise TypeError(f"an entry has no {', '.join(sorted(strange))}; put it into metadata")
-    metadata = ds.metadata if metadata is None else metadata
-    described = metadata.get("description") if isinstance(metadata, dict) else None
-    if facts.get("description") is None and isinstance(described, str):
-        facts = facts | {"description": described}
-    said: dict[str, Any] = {"name": name, "schema_ref": schema_ref, "metadata": metadata, **facts}
-    trial: dict[str, Any] = {**said, "schema_ref": "-" if schema_ref is None else schema_ref, "data_urls": ["-"]}
-    check_entry(LocalDatasetEntry(**trial))
-    return said
-
-
-def default_store(catalog: Catalog) -> DiskDataStore:
-    """Where shards go if an index without a store is asked to store them."""
-    from .stores import DiskDataStore
-
-    return DiskDataStore(getattr(catalog, "path", default_path()).with_name("shards"))
-
-
-def default_stubs() -> Path:
-    """The folder of modules for editors, if none is named."""
-    return default_path().with_name("stubs")
 
 
 def default_index() -> Index:

@@ -13,6 +13,7 @@ from atdata_cli.output import examples, print_json, say
 
 from . import development
 from .development import How, Servers
+from .places import server_folder
 
 local_group = typer.Typer(help="A Redis and an S3 server of your own, for development.", no_args_is_help=True)
 
@@ -36,14 +37,14 @@ def up(
     ways: dict[str | None, How | None] = {"docker": "docker", "pip": "pip", None: None}
     if how not in ways:
         raise typer.BadParameter(f"{how!r} is neither docker nor pip")
-    where = folder or development.default_folder()
+    where = folder or server_folder()
     _print(development.up(where, how=ways[how], redis_port=redis_port, s3_port=s3_port), where, as_json)
 
 
 @local_group.command("status", epilog=examples("atdata local status --json"))
 def status(folder: Folder = None, as_json: AsJSON = False) -> None:
     """Tell what runs, and what to export. Exits with 1 if not all run."""
-    where = folder or development.default_folder()
+    where = folder or server_folder()
     known = development.status(where)
     if known is None:
         say("null" if as_json else "There are no servers; atdata local up starts them.")
@@ -56,7 +57,7 @@ def status(folder: Folder = None, as_json: AsJSON = False) -> None:
 @local_group.command("down", epilog=examples("atdata local down"))
 def down(folder: Folder = None) -> None:
     """Stop the servers. Their data stay for the next time."""
-    where = folder or development.default_folder()
+    where = folder or server_folder()
     known = development.down(where)
     say("There are no servers." if known is None else f"The servers are stopped; their data stay in {where}.")
 

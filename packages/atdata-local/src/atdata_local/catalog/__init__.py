@@ -18,6 +18,7 @@ from atdata import config
 from atdata.sources import public
 
 from ..errors import NoIndexURL
+from ..places import index_file
 
 COLUMNS: Final = (
     "cid",
@@ -187,7 +188,7 @@ def choose(place: Any, path: str | os.PathLike[str] | None, repository: str, con
         return open_redis(lambda client, options: client(**{**options, **connection}), repository)
     if place is None:
         url = config.get("index")
-        return open_catalog(url, repository) if url else open_sqlite(default_path())
+        return open_catalog(url, repository) if url else open_sqlite(index_file())
     if isinstance(place, str):
         return open_catalog(place, repository)
     if isinstance(place, os.PathLike):
@@ -236,13 +237,6 @@ def sqlite_path(rest: str) -> Path:
             "sqlite:///path/of/index.sqlite3"
         )
     return Path(path[1:] if path[2:3] == ":" else path)
-
-
-def default_path() -> Path:
-    """The file of the embedded index: ``index.sqlite3`` in the user's data directory."""
-    from platformdirs import user_data_path
-
-    return user_data_path("atdata") / "index.sqlite3"
 
 
 def open_sqlite(path: Path) -> Catalog:
