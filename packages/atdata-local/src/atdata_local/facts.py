@@ -69,7 +69,7 @@ def stored_facts(store: Any, urls: Sequence[str]) -> dict[str, Any] | None:
     """The same of shards in a store, or None if it does not tell."""
     try:
         known = store.shard_facts(urls) if hasattr(store, "shard_facts") else None
-    except (AtdataError, OSError):
+    except (AtdataError, OSError):  # likewise
         return None
     return None if known is None else _told(known)
 

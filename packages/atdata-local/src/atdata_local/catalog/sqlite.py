@@ -263,7 +263,7 @@ class SQLiteCatalog:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise IndexUnreachable(f"{self.url}: its folder cannot be made: {error}") from error
+            raise IndexUnreachable(f"{self.url}: its folder cannot be made: {error}; name another place") from error
         options = self._options()
         db = sqlite3.connect(
             f"{self._path.as_uri()}?{options}",
@@ -303,7 +303,9 @@ class SQLiteCatalog:
         if kind.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
             return IndexCorrupted(f"{self.url} is not an index or is damaged ({error}); restore it from a backup")
         if kind.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PERM")):
-            return IndexUnreachable(f"{self.url} cannot be opened or read: {error} ({kind})")
+            return IndexUnreachable(
+                f"{self.url} cannot be opened or read: {error} ({kind}). Is it a file, and may this user open it?"
+            )
         return None
 
 

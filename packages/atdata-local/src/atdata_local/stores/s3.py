@@ -81,7 +81,7 @@ class S3DataStore(ShardStore):
         retries: int | None = None,
     ) -> None:
         if not bucket or "/" in bucket:
-            raise ValueError(f"{bucket!r} is not the name of a bucket")
+            raise ValueError(f"{bucket!r} is not the name of a bucket; a folder in it is named by prefix=")
         given = {"endpoint": endpoint_url, "region": region, "timeout": timeout, "retries": retries}
         self.access = S3Access.of(credentials, **given)
         super().__init__(prefix)
