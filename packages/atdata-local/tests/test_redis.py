@@ -113,6 +113,7 @@ def test_cluster_by_a_node_and_by_its_own_client(redis_cluster: list[Server]) ->
     holders = [node.client().dbsize() for node in redis_cluster]
     assert sorted(holders)[:2] == [0, 0], "all keys of a repository are on one node"
     assert index.catalog.audit() == []
+    assert names(Index(index.url)) == ["a"], "what is shown can be pasted"
     strangers = [node for node, keys in zip(redis_cluster, holders, strict=True) if keys == 0]
     with pytest.raises(IndexUnreachable, match="RedisCluster"):
         names(Index(redis=strangers[0].client()))

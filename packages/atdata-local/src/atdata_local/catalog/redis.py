@@ -80,7 +80,7 @@ class RedisCatalog:
 
     @property
     def url(self) -> str:
-        """Host, port and database, without user and password."""
+        """Host, port and database, without user and password; of a cluster, a node."""
         return _public_url(self._client)
 
     def close(self) -> None:
@@ -366,9 +366,11 @@ def _present(rows: list[Row]) -> list[Row]:
 
 
 def _public_url(client: Any) -> str:
+    """The URL by which others get there, without user and password; of a cluster, that of a node, which is enough."""
     nodes: Iterable[Any] = getattr(client, "get_nodes", list)()
     if nodes:
-        return "redis cluster " + ", ".join(sorted(f"{node.host}:{node.port}" for node in nodes))
+        scheme = "rediss" if client.get_connection_kwargs().get("ssl") else "redis"
+        return f"{scheme}://{min(f'{node.host}:{node.port}' for node in nodes)}/0"
     options = client.connection_pool.connection_kwargs
     if "path" in options:
         return f"unix://{options['path']}{f'?db={db}' if (db := options.get('db')) else ''}"
