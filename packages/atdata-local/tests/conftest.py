@@ -1,4 +1,4 @@
-"""Indexes of every kind for tests. Servers are real ones on free ports, started once for all tests of a process."""
+"""Indexes of every kind, and what is put into them. Servers are real ones on free ports, started once for all tests."""
 
 from __future__ import annotations
 
@@ -6,10 +6,39 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from servers import Server, binary, cluster, server
 
+import atdata
+from atdata import Dataset
 from atdata_local import Index
+
+
+@atdata.packable
+class TrainingSample:
+    """Features with the label they stand for."""
+
+    features: NDArray[np.float32]
+    label: int
+
+
+@atdata.packable
+class Note:
+    text: str
+    stars: int = 0
+
+
+def shard(number: int) -> Dataset[Note]:
+    """A dataset somewhere else, of which nothing is known but its URL."""
+    return Dataset[Note](f"s3://bucket/notes-{number}.tar")
+
+
+def changed(**fields: Any) -> type:
+    """A type called Note with other fields."""
+    return atdata.packable(type("Note", (), {"__annotations__": fields, "__module__": __name__}))
+
 
 KINDS = ["sqlite", "redis", "redis that decodes", "cluster"]
 
