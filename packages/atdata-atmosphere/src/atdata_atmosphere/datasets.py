@@ -13,7 +13,7 @@ from .blob_source import split_url
 from .blob_writing import Blob, send_blobs
 from .client import AtmosphereClient
 from .errors import InvalidRecord, WrongRecord
-from .kinds import ANY_SCHEMA, Loader, fetched, new_record, told_beforehand
+from .kinds import ANY_SCHEMA, Loader, check_beforehand, fetched, new_record
 from .lookup import Pins
 from .opening import open_record
 from .records import DATASET, Record
@@ -217,7 +217,7 @@ class DatasetPublisher:
         given: Mapping[str, Any],
         rkey: str | None,
     ) -> None:
-        told_beforehand(self.client, DATASET, _record(name, ANY_SCHEMA, storage, size, given), rkey)
+        check_beforehand(self.client, DATASET, _record(name, ANY_SCHEMA, storage, size, given), rkey)
 
 
 # Stands for one that is not uploaded yet

@@ -66,7 +66,7 @@ def new_record(collection: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return record
 
 
-def told_beforehand(client: AtmosphereClient, collection: str, record: Mapping[str, Any], rkey: str | None) -> None:
+def check_beforehand(client: AtmosphereClient, collection: str, record: Mapping[str, Any], rkey: str | None) -> None:
     """Say what keeps a record from being written, before any server is asked.
 
     Raises:

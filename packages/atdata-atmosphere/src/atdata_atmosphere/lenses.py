@@ -11,7 +11,7 @@ from atdata.uri import AtUri
 
 from .client import AtmosphereClient
 from .errors import AtmosphereWarning, InvalidRecord
-from .kinds import ANY_SCHEMA, Dicts, Loader, new_record, told_beforehand
+from .kinds import ANY_SCHEMA, Dicts, Loader, check_beforehand, new_record
 from .lookup import Pins
 from .reading import at_uri
 from .records import LENS
@@ -168,7 +168,7 @@ class LensPublisher:
             code = {"getterCode": codes.get("getter"), "putterCode": codes.get("putter")}
             return new_record(LENS, {"name": name, **schemas, **code, **more})
 
-        told_beforehand(self.client, LENS, record(ANY_SCHEMA, ANY_SCHEMA), rkey)
+        check_beforehand(self.client, LENS, record(ANY_SCHEMA, ANY_SCHEMA), rkey)
         return self.client.create_record(LENS, record(self._pin(source), self._pin(target)), rkey=rkey)
 
 

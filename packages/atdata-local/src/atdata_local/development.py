@@ -113,7 +113,7 @@ def up(folder: Path, *, how: How | None = None, redis_port: int = 6379, s3_port:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     with locked(folder / ".lock"):
-        known = _load(folder) or Servers(
+        known = status(folder) or Servers(
             how=how or _best(),
             redis_port=redis_port,
             s3_port=s3_port,
@@ -130,13 +130,24 @@ def up(folder: Path, *, how: How | None = None, redis_port: int = 6379, s3_port:
 
 
 def status(folder: Path) -> Servers | None:
-    """The servers, running or not; None if ``up`` was never called."""
-    return _load(folder)
+    """The servers, running or not; None if ``up`` was never called.
+
+    Raises:
+        AtdataError: the file of what is known cannot be understood.
+    """
+    try:
+        text = (folder / _STATE).read_text()
+    except FileNotFoundError:
+        return None
+    try:
+        return Servers(**json.loads(text))
+    except (TypeError, ValueError) as error:
+        raise AtdataError(f"{folder / _STATE} cannot be understood ({error}); move it away to start anew") from error
 
 
 def down(folder: Path) -> Servers | None:
     """Stop the servers. Their data stay; None if there are none."""
-    known = _load(folder)
+    known = status(folder)
     if known is None:
         return None
     with locked(folder / ".lock"):
@@ -240,17 +251,6 @@ def _ps(command: Sequence[str]) -> str:
         return subprocess.run(command, capture_output=True, text=True).stdout
     except OSError:
         return ""
-
-
-def _load(folder: Path) -> Servers | None:
-    try:
-        text = (folder / _STATE).read_text()
-    except FileNotFoundError:
-        return None
-    try:
-        return Servers(**json.loads(text))
-    except (TypeError, ValueError) as error:
-        raise AtdataError(f"{folder / _STATE} cannot be understood ({error}); move it away to start anew") from error
 
 
 def _save(folder: Path, known: Servers) -> None:
