@@ -137,7 +137,7 @@ def test_publish_and_get(run: Run, index: None, folder: Path, tmp_path: Path) ->
     done = run("publish", folder, "--to", "@local/digits", *facts, "--metadata", "about.json")
     assert done.code == 0, done.err
     assert done.out == "@local/digits: atdata://local/sampleSchema/Digit@1.0.0, 4 shards\n"
-    assert done.err == "Get it anywhere: atdata get @local/digits DIR\n"
+    assert done.err == "Get it: atdata get @local/digits DIR\n"
     shown = json.loads(run("index", "show", "digits", "--json").out)
     assert (shown["tags"], shown["license"], shown["samples"]) == (["small", "digits"], "CC0-1.0", 30)
     assert shown["metadata"] == {"source": "a camera"}

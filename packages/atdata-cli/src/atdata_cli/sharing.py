@@ -119,7 +119,7 @@ def publish(
         print_json({"reference": str(ref), **{key: getattr(entry, key) for key in keys}})
     else:
         say(f"{ref}: {entry.schema_ref}, {_shards(entry.data_urls)}")
-        note(f"Get it anywhere: atdata get {ref} DIR")
+        note(f"Get it{'' if ref.authority == LOCAL else ' anywhere'}: atdata get {ref} DIR")
 
 
 def _typed(dataset: Dataset[Any], where: str) -> Dataset[Any]:

@@ -101,7 +101,8 @@ def up(folder: Path, *, how: How | None = None, redis_port: int = 6379, s3_port:
 
     Args:
         folder: where their data, credentials and logs are.
-        how: with docker, or with installed programs; by default docker if its engine answers.
+        how: with docker, or with installed programs; by default docker if its engine answers. As before, if they are
+            there.
         redis_port: where Redis should listen; the port of before is kept, too.
         s3_port: where the S3 service should.
 

@@ -27,7 +27,9 @@ Folder: TypeAlias = Annotated[
     epilog=examples("atdata local up", "atdata local up --with docker --redis-port 6380", 'eval "$(atdata local up)"'),
 )
 def up(
-    how: Annotated[str | None, typer.Option("--with", help="docker or pip; by default docker where it runs.")] = None,
+    how: Annotated[
+        str | None, typer.Option("--with", help="docker or pip, the first time; by default docker where it runs.")
+    ] = None,
     redis_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Redis, the first time.")] = 6379,
     s3_port: Annotated[int, typer.Option(min=1, max=55535, help="Port of the S3 service, the first time.")] = 9000,
     folder: Folder = None,
