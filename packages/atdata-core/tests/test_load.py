@@ -20,6 +20,7 @@ from atdata import Dataset, DatasetDict, DictSample, load_dataset, write_samples
 from atdata.errors import (
     AtdataError,
     ManifestError,
+    SampleTypeError,
     SchemaError,
     ShardNotFound,
     ShardPermissionError,
@@ -347,6 +348,27 @@ def test_arguments_in_the_wrong_place_are_told():
         load_dataset("data", "train")
     with pytest.raises(TypeError, match="data_files"):
         load_dataset(["a.tar", "b.tar"])
+
+
+def test_a_class_that_is_no_sample_type_is_refused_before_anything_is_read(texts):
+    class Plain:
+        text: str
+
+    with pytest.raises(SampleTypeError, match=r"Plain.* is no sample type; put @atdata\.packable above"):
+        load_dataset(".", Plain)
+
+
+def test_a_tilde_is_told(here):
+    for path in ("~/data/train.tar", "~/data/*.tar"):
+        with pytest.raises(FileNotFoundError, match=r"only shells know '~'"):
+            load_dataset(path)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.PARQUET", "rows.jsonl", "rows.npy"])
+def test_a_table_is_no_shard_and_the_error_says_how_to_make_some(here, name):
+    empty(here, name)
+    with pytest.raises(ValueError, match=r"rows\..* is no tar; .*atdata write"):
+        load_dataset(name)
 
 
 def test_no_command_is_run():

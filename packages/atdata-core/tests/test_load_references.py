@@ -211,10 +211,25 @@ def test_data_files_do_not_go_with_a_reference(entry):
 
 def test_a_path_beside_an_index_is_a_path_and_the_error_suggests_a_reference(words):
     assert load_dataset(words, index=Index()).num_shards == {"train": 2, "test": 1}
-    with pytest.raises(FileNotFoundError, match="'@local/words'"):
-        load_dataset("words", index=Index())
-    with pytest.raises(FileNotFoundError, match="no shard at data"):
-        load_dataset("data/words", index=Index())
+    for index in (Index(), None):
+        with pytest.raises(FileNotFoundError, match=r"'@local/words'$"):
+            load_dataset("words", index=index)
+        with pytest.raises(FileNotFoundError, match=r"'@alice\.example/words'$"):
+            load_dataset("alice.example/words", index=index)
+    for path in ("data/words", "words.tar", "words/"):
+        with pytest.raises(FileNotFoundError) as caught:
+            load_dataset(path, index=Index())
+        assert "@" not in str(caught.value)
+
+
+def test_a_path_of_an_entry_that_is_relative_to_another_folder_says_so(words, monkeypatch):
+    index = Index(Entry("words", ["train-000.tar"]))
+    monkeypatch.chdir(words)
+    assert load_dataset("@local/words", index=index, split="train").head(1) == [Word("train 0")]
+    (words / "elsewhere").mkdir()
+    monkeypatch.chdir(words / "elsewhere")
+    with pytest.raises(FileNotFoundError, match=r"'words' names 'train-000\.tar', a path relative to .*elsewhere"):
+        load_dataset("@local/words", index=index)
 
 
 # -------------------------------------------------------------------------------- indexes that are installed

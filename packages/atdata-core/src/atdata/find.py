@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 
 from .errors import (
     ManifestError,
+    ShardCorrupted,
     ShardNotFound,
     ShardPermissionError,
     ShardUnreadable,
@@ -67,6 +68,7 @@ def find(where: Location, base: Location = "") -> list[Found]:
 
     Raises:
         ShardNotFound: there is nothing, or not all of what is named one by one.
+        ShardCorrupted: a table or an array, by its name, and no tar.
         ManifestError: a ``manifest.json`` that is damaged or not ours.
         UnlistableURL: a folder or glob at a place that cannot be listed.
         UnsafeURL: a ``pipe:`` URL, or a brace pattern for over a million URLs.
@@ -100,7 +102,16 @@ def _at(path: Path) -> list[Found]:
         return _search(path, ["**", f"*{_SUFFIX}"])
     if path.name == NAME:
         return _listed_in(path)
+    if path.suffix not in (_SUFFIX, ""):
+        _refuse_table(path)
     return [Found(path, f"{path.parent.name}/{path.name}")]
+
+
+def _refuse_table(path: Path) -> None:
+    from .ingest.formats import SUFFIXES
+
+    if path.suffix.lower() in SUFFIXES:
+        raise ShardCorrupted(f"{path} is no tar; atdata.ingest and, in a shell, atdata write make shards of its rows")
 
 
 def _mode(path: Path) -> int | None:
@@ -184,6 +195,8 @@ def natural(names: Iterable[str]) -> list[str]:
 
 def _nothing(what: str, folder: Path, advice: str = "") -> ShardNotFound:
     """The error for a search in vain: what was sought, where, and what is there instead."""
+    if folder.parts[:1] == ("~",):
+        advice = "; only shells know '~': pass os.path.expanduser(path)"
     while not os.path.isdir(folder) and folder != folder.parent:
         folder = folder.parent
     try:
@@ -244,11 +257,11 @@ def _list_remote(url: str, bare: str) -> list[Found]:
     """Ask the source of a scheme which shards there are: given a glob, it lists what matches."""
     scheme = scheme_of(url)
     if scheme in ("http", "https"):
-        _unlistable(url, f"{bare[: bare.rindex('/')] if '*' in bare else bare.rstrip('/')}/{NAME}")
+        _unlistable(url, bare)
     pattern = url if "*" in bare else f"{bare.rstrip('/')}/**/*{_SUFFIX}"
     listed = _matching(pattern, scheme)
     if pattern in listed:
-        _unlistable(url)
+        _unlistable(url, bare)
     if not listed:
         raise ShardNotFound(f"no {_SUFFIX} files match {public(pattern)}")
     fixed = pattern[: pattern.index("*")].rpartition("/")[0].rpartition("/")[0]
@@ -269,11 +282,11 @@ def _matching(pattern: str, scheme: str) -> list[str]:
     return shard_ids(make([pattern]))
 
 
-def _unlistable(url: str, manifest: str | None = None) -> NoReturn:
-    advice = f"its manifest, {public(manifest)!r}, or " if manifest else ""
+def _unlistable(url: str, bare: str) -> NoReturn:
+    manifest = f"{bare[: bare.rindex('/')] if '*' in bare else bare.rstrip('/')}/{NAME}"
     raise UnlistableURL(
-        f"{public(url)!r} names no shards: what is there cannot be listed over {scheme_of(url)}. Give {advice}the "
-        "shards themselves, as in 'data-{000..009}.tar'"
+        f"{public(url)!r} names no shards: what is there cannot be listed over {scheme_of(url)}. Give its manifest, "
+        f"{public(manifest)!r}, or the shards themselves, as in 'data-{{000..009}}.tar'"
     )
 
 

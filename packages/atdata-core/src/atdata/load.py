@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, cast, overload
@@ -11,6 +12,7 @@ from .dataset import Dataset
 from .errors import InvalidReference, ManifestError, SchemaError, ShardNotFound
 from .find import Found, exact, find, place_of
 from .indexing import own_source
+from .lens.base import sample_type as checked_type
 from .protocols import AbstractIndex, IndexEntry
 from .sample import DictSample
 from .shard.manifest import facts_of, read_manifest
@@ -21,6 +23,10 @@ from .splits import DatasetDict, by_split, no_such_split
 ST = TypeVar("ST")
 
 Files: TypeAlias = "Location | Iterable[Location]"
+
+# What may have been meant as a reference
+_NAME = re.compile(r"[\w-]{1,100}")
+_OWNED = re.compile(r"[\w-]+(\.[\w-]+)+/[\w-]{1,100}")
 
 
 class _Options(TypedDict, total=False):
@@ -82,6 +88,7 @@ def load_dataset(
     Raises:
         ShardNotFound: a ``FileNotFoundError``; there are no shards. Says where it looked, and what is there.
         SplitNotFound: a ``ValueError``; there is no such split. Names those there are.
+        SampleTypeError: a ``TypeError``; ``sample_type`` is a class that is none.
         KeyError: the index has no such dataset.
         ValueError: a reference, URL or pattern that makes no sense; a folder or glob where nothing can be listed.
         UnsafeURL: an index entry names shards where no entry may; see ``docs/loading.md``.
@@ -106,11 +113,13 @@ def load_dataset(
         raise TypeError(f"path is text or a pathlib.Path; found {path!r:.100}. Several go into data_files")
     if not isinstance(sample_type, type | None):
         raise TypeError(f"sample_type is a class; found {sample_type!r:.100}. A split is named by split=...")
+    if sample_type is not None:
+        checked_type(sample_type, "load_dataset")
     reference = _reference(path) if isinstance(path, str) else None
     entry: IndexEntry | None = None
     options: dict[str, Any] = {}
     if reference is None:
-        groups = _explicit(path, data_files) if data_files is not None else by_split(_find(path, index))
+        groups = _explicit(path, data_files) if data_files is not None else by_split(_find(path))
     else:
         if data_files is not None:
             raise ValueError(f"data_files go with a path; {path!r} is a reference, and its entry names the shards")
@@ -119,6 +128,7 @@ def load_dataset(
         entry = index.get_dataset(name)
         insecure = getattr(index, "allow_insecure", False) is True  # as an index of a test network says of itself
         groups = by_split(_shards_of(entry, index, local=kind == "local", insecure=insecure))
+        _check_folder(entry, groups)
         # an entry may lead to plain http by no detour either; those of a team's own index, to servers of its network
         options = {"keep_tls": True, "public_only": kind != "local" and not insecure}
         sample_type = index.decode_schema(entry.schema_ref) if sample_type is None else sample_type
@@ -166,13 +176,14 @@ def _dataset(
 # ---------------------------------------------------------------------------------------------------- paths
 
 
-def _find(path: Location, index: AbstractIndex | None) -> list[Found]:
+def _find(path: Location) -> list[Found]:
     try:
         return find(path)
     except ShardNotFound as error:
-        if index is None or "/" in str(path):
+        owner = "local/" if _NAME.fullmatch(str(path)) else "" if _OWNED.fullmatch(str(path)) else None
+        if owner is None or os.path.lexists(path):
             raise
-        raise ShardNotFound(f"{error}. A dataset of an index is named by a reference: '@local/{path}'") from None
+        raise ShardNotFound(f"{error}. A dataset of an index is named by a reference: '@{owner}{path}'") from None
 
 
 def _explicit(path: Location, data_files: Files | Mapping[str, Files]) -> dict[str, list[Found]]:
@@ -245,6 +256,17 @@ def _index(kind: str) -> AbstractIndex:
 
     index: AbstractIndex = plugins.get("atdata.indexes", kind)()
     return index
+
+
+def _check_folder(entry: IndexEntry, groups: Mapping[str, list[Found]]) -> None:
+    shards = (shard.shard for found in groups.values() for shard in found)
+    first = next((shard for shard in shards if isinstance(shard, Path) and not shard.is_absolute()), None)
+    if first is not None and not os.path.lexists(first):
+        raise ShardNotFound(
+            f"the entry {entry.name!r} names {str(first)!r:.300}, a path relative to the folder in which it was put "
+            f"into the index, and {Path.cwd()} has no such file. Load it there, or put it in anew by its absolute "
+            "path, as load_dataset(os.path.abspath(...)) names it"
+        )
 
 
 def _shards_of(entry: IndexEntry, index: AbstractIndex, *, local: bool, insecure: bool) -> list[Found]:

@@ -10,7 +10,7 @@ from typing import IO, Any, Final, cast
 from ..errors import RowError, ShardNotFound
 from .rows import Rows
 
-_SUFFIXES: Final = {
+SUFFIXES: Final = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "jsonl",
@@ -66,9 +66,9 @@ _DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 def _of_path(path: Path) -> str:
     if path.is_dir():
         return "images"
-    kind = _SUFFIXES.get(path.suffix.lower())
+    kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
-        known = ", ".join(_SUFFIXES)
+        known = ", ".join(SUFFIXES)
         raise RowError(
             f"{path.name!r:.120} does not tell its format; names end in {known}. Say --format, "
             "or unpack what is compressed: gunzip -c FILE | atdata write - DIR"
