@@ -414,8 +414,14 @@ def test_batch_sizes_below_one_are_refused(dataset, size):
 
 @pytest.mark.parametrize("size", [2.5, "3", [3]])
 def test_batch_sizes_that_are_no_integers_are_refused_at_once(dataset, size):
-    with pytest.raises((TypeError, ValueError)):
+    with pytest.raises(TypeError, match="batch_size is a whole number"):
         dataset.ordered(batch_size=size)
+
+
+@pytest.mark.parametrize("name", ["seed", "epoch", "buffer_samples"])
+def test_other_numbers_of_a_stream_are_named_too(dataset, name):
+    with pytest.raises(TypeError, match=f"{name} is a whole number; found 'a'"):
+        dataset.shuffled(**{name: "a"})
 
 
 def test_numpy_integers_are_batch_sizes(dataset):

@@ -241,6 +241,8 @@ def test_maxcount_and_maxsize_hold_together(tmp_path):
 def test_limits_below_one_are_refused(tmp_path, name, value):
     with pytest.raises(ValueError, match=name):
         write_samples(items(1), tmp_path / "data.tar", **{name: value})
+    with pytest.raises(TypeError, match=rf"{name} is a whole number; found '1GB'"):
+        write_samples(items(1), tmp_path / "data.tar", **{name: "1GB"})
 
 
 # --------------------------------------------------------------------------------------------- samples
@@ -336,10 +338,27 @@ def test_an_empty_iterable_is_refused_and_leaves_nothing(tmp_path, empty):
     assert everything(tmp_path) == {}
 
 
-def test_values_that_cannot_be_stored_name_the_field_and_leave_nothing(tmp_path):
-    with pytest.raises(SampleTypeError, match=r"Item\.vector"):
+def test_values_that_cannot_be_stored_name_sample_and_field_and_leave_nothing(tmp_path):
+    with pytest.raises(SampleTypeError, match=r"^sample 1: Item\.vector") as caught:
         write_samples([Item(1), Item(2, np.array([object()]))], tmp_path / "data.tar")
+    assert caught.value.field == "vector"
     assert everything(tmp_path) == {}
+
+
+@pytest.mark.parametrize("one", [Item(1), DictSample(n=1), {"n": 1}])
+def test_one_sample_in_place_of_several_is_told(tmp_path, one):
+    with pytest.raises(TypeError, match=r"found one \w+: give \[sample\]"):
+        write_samples(one, tmp_path / "data.tar")
+    assert everything(tmp_path) == {}
+
+
+def test_a_tilde_is_refused_where_no_folder_has_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"os\.path\.expanduser\('~/data\.tar'\)"):
+        write_samples(items(1), "~/data.tar")
+    assert everything(tmp_path) == {}
+    (tmp_path / "~").mkdir()
+    assert list(write_samples(items(1), "~/data.tar")) == items(1)
 
 
 def test_samples_of_the_protocol_alone_are_written(tmp_path):

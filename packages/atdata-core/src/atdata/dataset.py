@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,6 +11,7 @@ from functools import cached_property
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeAlias, Unpack, overload
 
+from ._arguments import counted, whole
 from .batch import SampleBatch, type_argument
 from .decode import Piece, View, samples
 from .dtypes import DtypePolicy, check_policy
@@ -20,7 +20,6 @@ from .export.methods import Exportable
 from .feed.epoch import UNKNOWN, Epoch, Pass, Sharing, shared
 from .feed.table import JoinedSource, Joint, Leaf, Table, Tree
 from .lens import Lens, LensNetwork
-from .limits import check_limit
 from .progress import known_total
 from .protocols import DataSource
 from .sample import DictSample, PackableSample, plan_of
@@ -284,10 +283,10 @@ class Dataset(Selectable[ST], Exportable[ST]):
         Returns:
             A ``webdataset.DataPipeline`` of samples, or of ``SampleBatch`` with a batch size.
         """
-        shards, number = _count("buffer_shards", buffer_shards), _count("buffer_samples", buffer_samples)
-        first = number if initial is None else _count("initial", initial)
-        seed = None if seed is None else operator.index(seed)
-        return self._stream((shards, number, first), seed, operator.index(epoch), batch_size, drop_last, sharing)
+        shards, number = counted("buffer_shards", buffer_shards), counted("buffer_samples", buffer_samples)
+        first = number if initial is None else counted("initial", initial)
+        seed = None if seed is None else whole("seed", seed)
+        return self._stream((shards, number, first), seed, whole("epoch", epoch), batch_size, drop_last, sharing)
 
     def _stream(
         self,
@@ -300,7 +299,7 @@ class Dataset(Selectable[ST], Exportable[ST]):
     ) -> SampleStream[Any]:
         from .feed.stream import Passes, SampleStream  # webdataset imports torch where that is installed
 
-        batch_size = None if batch_size is None else _count("batch_size", batch_size)
+        batch_size = None if batch_size is None else counted("batch_size", batch_size)
         if drop_last and batch_size is None:
             raise ValueError("drop_last needs a batch_size")
         return SampleStream(Passes(Epoch(self._tree, mixing, seed, batch_size, drop_last, **shared(sharing)), epoch))
@@ -425,11 +424,6 @@ class Dataset(Selectable[ST], Exportable[ST]):
             fields = plan_of(self.sample_type).fields
             text += "; " + ", ".join(f"{field.name}: {field.text}" for field in fields)
         return text + ")"
-
-
-def _count(name: str, value: int) -> int:
-    check_limit(name, operator.index(value))
-    return operator.index(value)
 
 
 def _payload(sample: Mapping[str, Any]) -> Any:

@@ -1,18 +1,10 @@
-"""How large shards and files may be."""
+"""How large shards may be."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-def check_limit(name: str, value: float | None) -> None:
-    """Refuse a limit that nothing meets.
-
-    Raises:
-        ValueError: it is below 1.
-    """
-    if value is not None and value < 1:
-        raise ValueError(f"{name} is {value}; it must be 1 or more")
+from ._arguments import check_limit
 
 
 @dataclass(frozen=True)

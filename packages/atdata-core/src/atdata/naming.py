@@ -37,15 +37,20 @@ class ShardNames:
             numbered: whether there may be several shards.
 
         Raises:
-            ValueError: a URL, a pattern for reading, or a name that is not a tar's.
+            ValueError: a URL, a pattern for reading, a ``~``, or a name that is not a tar's.
         """
         text = os.fspath(path)
-        if not text or scheme_of(text):
-            kind = "a URL" if text else "no path"
-            raise ValueError(f"{text!r} is {kind}; shards are written to a folder of this machine")
+        if not text:
+            raise ValueError("'' is no path; shards are written to a folder of this machine")
+        if scheme_of(text):
+            raise ValueError(
+                f"{text!r} is a URL; shards are written to a folder of this machine, and a store takes them from there"
+            )
         if "{" in text and isinstance(path, str):
             raise ValueError(f"{text!r} is a pattern for reading; to write numbered shards use 'data-%06d.tar'")
         target = Path(path)
+        if target.parts[:1] == ("~",) and not Path("~").exists():
+            raise ValueError(f"{text!r}: only shells know '~'; write to os.path.expanduser({text!r})")
         if text.endswith(("/", os.sep)) or target.is_dir() or not target.suffix:
             return cls(target, "shard-", 6)
         if target.suffix != ".tar":

@@ -103,7 +103,12 @@ class ShardWriter(Generic[ST]):
             raise ValueError("the writer is closed")
         if key is not None:
             check_key(key)
-        self._add(packed_parts(self._typed(sample)), key)
+        typed = self._typed(sample)
+        try:
+            parts = packed_parts(typed)
+        except SampleTypeError as error:
+            raise SampleTypeError(f"sample {self.samples}: {error}", field=error.field) from error
+        self._add(parts, key)
 
     def write_stored(self, payload: bytes, *, key: str | None = None) -> None:
         """Add a sample of the writer's type as it is stored elsewhere: its bytes are copied, and not looked at.
@@ -156,7 +161,8 @@ class ShardWriter(Generic[ST]):
         if self._sample_type is None:
             if not hasattr(type(sample), "packed"):
                 raise SampleTypeError(
-                    f"{type(sample).__name__} is not a sample type; make it one with @atdata.packable"
+                    f"sample {self.samples}: {type(sample).__name__} is not a sample type; samples are dicts, or of a "
+                    "class made with @atdata.packable"
                 )
             self._sample_type = type(sample)
             return sample
@@ -342,6 +348,8 @@ def write_samples(
         >>> [word.text for word in dataset]
         ['a', 'b']
     """
+    if isinstance(samples, PackableSample | DictSample | Mapping):
+        raise TypeError(f"samples are an iterable, such as a list; found one {type(samples).__name__}: give [sample]")
     with ShardWriter(path, sample_type, maxcount=maxcount, maxsize=maxsize, overwrite=overwrite, mtime=mtime) as writer:
         for number, sample in enumerate(counted(samples, progress, lambda: _count(samples))):
             writer.write(sample, key=key(number, sample) if key is not None else None)

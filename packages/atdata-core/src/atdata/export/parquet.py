@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .._arguments import check_limit
 from .._extras import import_extra
 from ..atomic import Staging, locked
 from ..batch import SampleBatch
 from ..codecs import found
 from ..errors import SampleTypeError, ShardIsDirectory
-from ..limits import check_limit
 from ..naming import ShardNames
 from ..progress import Progress, counted, known_total
 from ..sample import DictSample, PackableSample, plan_of

@@ -82,7 +82,8 @@ def shared(given: Sharing) -> dict[str, Any]:
     """
     unknown = given.keys() - Sharing.__annotations__.keys()
     if unknown:
-        raise TypeError(f"unexpected keyword argument {min(unknown)!r}; there are {', '.join(Sharing.__annotations__)}")
+        more = ", ".join(Sharing.__annotations__)
+        raise TypeError(f"unexpected keyword argument {min(unknown)!r}; beside those of the signature there are {more}")
     rank, world_size, policy = given.get("rank"), given.get("world_size"), given.get("policy", "uneven")
     check_share(policy, rank, world_size)
     skip = budget(given.get("on_error", "raise"))
