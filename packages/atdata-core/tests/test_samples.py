@@ -1499,7 +1499,7 @@ def test_missing_fields_get_their_defaults():
 
 
 def test_a_missing_field_without_a_default_is_named():
-    with pytest.raises(FieldMismatch, match=r"Image\.score: expected float, found no such field") as caught:
+    with pytest.raises(FieldMismatch, match=r"Image\.score: .* no such field .*, which has pixels, label;") as caught:
         Image.from_data({"pixels": np.zeros(2), "label": "a"})
     assert caught.value.field == "score"
 
@@ -1874,6 +1874,16 @@ def test_a_subclass_that_adds_only_methods_needs_no_decorator():
     assert type(sample) is Louder
     assert sample.shout() == image().label.upper()
     assert sample == Louder.from_bytes(sample.packed)
+
+
+def test_a_forgotten_decorator_is_told_when_a_sample_is_made():
+    class Bare(atdata.PackableSample):
+        x: int
+
+    for make in (lambda: Bare(1), lambda: Bare(x=1)):
+        with pytest.raises(SampleTypeError, match=r"Bare is not a sample type; put @atdata\.packable above"):
+            make()
+    assert atdata.packable(Bare)(x=1).x == 1
 
 
 def test_a_default_of_none_allows_none():

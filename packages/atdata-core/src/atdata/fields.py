@@ -13,7 +13,7 @@ import itertools
 import operator
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING
 from typing import Any, TypeVar
 
@@ -186,8 +186,12 @@ class Plan:
         what = f"{self.owner}.{field.name}: expected {field.text}, found {found(given)}"
         return f"{what} ({wrong})" if str(wrong) else what
 
-    def missing(self, field: Field) -> Any:
+    def missing(self, field: Field, stored: Iterable[str] = ()) -> Any:
         """The default of a field that a stored sample does not have.
+
+        Args:
+            field: the field.
+            stored: names of those that the sample has, for the error.
 
         Raises:
             FieldMismatch: there is no default.
@@ -196,9 +200,10 @@ class Plan:
             return field.default
         if field.default_factory is not MISSING:
             return field.default_factory()
+        there = f", which has {', '.join(stored):.300}" if stored else ""
         raise FieldMismatch(
             f"{self.owner}.{field.name}: expected {field.text}, found no such field in the stored "
-            "sample; give it a default to read such samples",
+            f"sample{there}; give it a default to read such samples",
             field=field.name,
         )
 
@@ -212,7 +217,7 @@ class Plan:
         values = {}
         for field in self.fields:
             key = field.key
-            values[field.name] = self.unpack_field(field, data[key]) if key in data else self.missing(field)
+            values[field.name] = self.unpack_field(field, data[key]) if key in data else self.missing(field, data)
         return values
 
     def reading(self, dtypes: DtypePolicy) -> Plan:

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self, TypeGuard, TypeVar, dataclass_transform, overload
+from typing import TYPE_CHECKING, Any, Self, TypeGuard, TypeVar, dataclass_transform, overload
 
 import numpy as np
 
@@ -37,6 +37,13 @@ class PackableSample:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _prepare(cls)
+
+    if not TYPE_CHECKING:  # checkers know the one that dataclass() makes
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            if (args or kwargs) and not dataclasses.is_dataclass(self):
+                raise _undecorated(type(self))
+            super().__init__(*args, **kwargs)
 
     def __post_init__(self) -> None:
         self._ensure_good()
@@ -158,6 +165,10 @@ def is_sample_type(given: Any) -> TypeGuard[type[Any]]:
     return isinstance(given, type) and hasattr(given, "from_data") and hasattr(given, "packed")
 
 
+def _undecorated(cls: type) -> SampleTypeError:
+    return SampleTypeError(f"{cls.__name__} is not a sample type; put @atdata.packable above its class statement")
+
+
 def plan_of(cls: type) -> Plan:
     """The field plan of a sample class, made on first use and kept.
 
@@ -171,7 +182,7 @@ def plan_of(cls: type) -> Plan:
     # a subclass that adds no field, only methods perhaps, is what its base is
     alike = own or not inspect.get_annotations(cls)
     if not (issubclass(cls, PackableSample) and dataclasses.is_dataclass(cls) and alike):
-        raise SampleTypeError(f"{cls.__name__} is not a sample type; put @atdata.packable above its class statement")
+        raise _undecorated(cls)
     plan = make_plan(cls, own and _is_plain(cls))
     setattr(cls, _PLAN, plan)
     return plan

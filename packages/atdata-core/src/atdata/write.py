@@ -15,7 +15,7 @@ from .keys import check_key, new_key
 from .limits import Limits
 from .naming import ShardNames
 from .progress import Progress, counted
-from .sample import DictSample, packed_parts
+from .sample import DictSample, is_sample_type, packed_parts
 from .schema.record import schema_by_cid
 from .shard.array import Buffer
 from .shard.manifest import manifest_lock, merge_into_manifest, own_manifest
@@ -348,7 +348,7 @@ def write_samples(
         >>> [word.text for word in dataset]
         ['a', 'b']
     """
-    if isinstance(samples, PackableSample | DictSample | Mapping):
+    if isinstance(samples, Mapping) or is_sample_type(type(samples)):
         raise TypeError(f"samples are an iterable, such as a list; found one {type(samples).__name__}: give [sample]")
     with ShardWriter(path, sample_type, maxcount=maxcount, maxsize=maxsize, overwrite=overwrite, mtime=mtime) as writer:
         for number, sample in enumerate(counted(samples, progress, lambda: _count(samples))):
