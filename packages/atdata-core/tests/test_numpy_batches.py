@@ -132,6 +132,8 @@ def test_padding_what_is_not_there_or_no_array_is_an_error(batch):
         columns(batch, {"token": 0})
     with pytest.raises(RaggedBatch, match="text"):
         columns(batch, {"text": 0})
+    with pytest.raises(TypeError, match=r"pad=\{'tokens': 0\}; found True"):
+        columns(batch, True)
 
 
 def test_the_lengths_must_not_hide_a_field():

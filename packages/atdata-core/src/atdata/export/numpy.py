@@ -90,6 +90,8 @@ def columns_and_runs(batch: SampleBatch[Any], pad: Mapping[str, Any] | None = No
         )
     declared = plan_of(batch.sample_type).by_name if typed else {}
     pad = pad or {}
+    if not isinstance(pad, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"pad names fields and what fills them up, as in pad={{'tokens': 0}}; found {pad!r:.100}")
     made: dict[str, Any] = {}
     names = dict.fromkeys([*batch._fields(), *pad])
     for name in names:
