@@ -11,7 +11,7 @@ import pytest
 import redis.asyncio
 
 import atdata
-from atdata import Dataset, Lens, URLSource, concat, load_dataset, write_samples
+from atdata import Dataset, DatasetDict, Lens, URLSource, concat, load_dataset, write_samples
 from atdata.errors import EntryNotFound, InvalidReference, NameTaken, SampleTypeError, SchemaNotFound, UnsafeURL
 from atdata_local import Index, LocalIndex
 
@@ -151,6 +151,7 @@ def test_what_may_not_be_indexed(make_index: Callable[[str], Index], dataset: An
         ({"metadata": ["x"]}, TypeError),
         ({"tags": ["two\nlines"]}, ValueError),
         ({"tags": [""]}, ValueError),
+        ({"tags": "birds"}, ValueError),
         ({"schema_ref": ""}, ValueError),
     ],
 )
@@ -159,6 +160,16 @@ def test_what_an_entry_cannot_hold(make_index: Callable[[str], Index], options: 
     with pytest.raises(error):
         index.insert_dataset(shard(1), name="x", **options)
     assert index.list_datasets() == index.list_schemas() == []
+
+
+def test_what_is_no_dataset_is_told(make_index: Callable[[str], Index]) -> None:
+    index = make_index("sqlite")
+    wrong: Any = {"train": shard(1), "test": shard(2)}
+    with pytest.raises(TypeError, match=r"found train, test: name one of them"):
+        index.insert_dataset(DatasetDict(wrong), name="x")
+    wrong = "data/"
+    with pytest.raises(TypeError, match=r"found 'data/'\. load_dataset"):
+        index.insert_dataset(wrong, name="x")
 
 
 class Store:

@@ -12,7 +12,7 @@ import pytest
 
 import atdata
 from atdata import Dataset
-from atdata.errors import NameTaken, SchemaNotFound
+from atdata.errors import InvalidReference, NameTaken, SchemaNotFound
 from atdata.schema import SchemaWarning, type_of
 from atdata_local import Index, LocalSchemaRecord
 
@@ -102,6 +102,9 @@ def test_missing_schema_says_what_there_is(index: Index) -> None:
         index.get_schema("atdata://local/sampleSchema/Note@9.0.0")
     with pytest.raises(SchemaNotFound, match="no version"):
         index.get_schema("atdata://local/sampleSchema/Nothing")
+    for name in ("Note", "Note@1.4.0"):
+        with pytest.raises(InvalidReference, match=f"'atdata://local/sampleSchema/{name}'$"):
+            index.decode_schema(name)
 
 
 def test_loaded_types_are_attributes(index: Index) -> None:

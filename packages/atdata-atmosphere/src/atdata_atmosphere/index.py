@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from atdata import Dataset
-from atdata.indexing import forget, record_of_type
+from atdata.indexing import check_dataset, forget, record_of_type
 from atdata.progress import ProgressCallback
 from atdata.protocols import AbstractDataStore, Packable
 from atdata.schema import schema_of, type_of
@@ -86,6 +86,7 @@ class AtmosphereIndex:
             NotLoggedIn: there was no login; a ``ValueError``.
             AtmosphereError: as for ``AtmosphereClient.create_record``; and errors of the store.
         """
+        check_dataset(ds)
         DatasetRef(self.client.did, name)
         said = _said(ds, kwargs)
         version = kwargs.pop("schema_version", None)

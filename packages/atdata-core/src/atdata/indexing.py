@@ -10,6 +10,19 @@ from .errors import AtdataError, SampleTypeError
 from .sample import DictSample
 from .shard.manifest import facts_of, read_manifest
 from .sources.url import path_of
+from .splits import DatasetDict
+
+
+def check_dataset(ds: object) -> None:
+    """Refuse what an index cannot take for a dataset, such as the path of one.
+
+    Raises:
+        TypeError: it is none; says how to get one.
+    """
+    if isinstance(ds, DatasetDict):
+        raise TypeError(f"an index takes one dataset; found {', '.join(ds)}: name one of them, or load split='all'")
+    if not isinstance(ds, Dataset):
+        raise TypeError(f"an index takes a Dataset; found {ds!r:.100}. load_dataset(path, split='all') gives one")
 
 
 def record_of_type(ds: Dataset[Any]) -> dict[str, Any]:

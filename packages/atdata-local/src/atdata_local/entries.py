@@ -24,9 +24,11 @@ def check_entry(entry: LocalDatasetEntry) -> None:
 
     Raises:
         InvalidReference: a name that references cannot hold.
-        ValueError: no URLs, or a tag that is no text in one line.
+        ValueError: no URLs, tags that are no list, or a tag that is no text in one line.
     """
     check_name(entry.name)
+    if isinstance(entry.tags, str):
+        raise ValueError(f"tags are a list; found {entry.tags!r:.80}: write [{entry.tags!r:.80}]")
     texts = [*(("tag", tag) for tag in entry.tags), ("schema reference", entry.schema_ref), ("CID", entry.cid)]
     for what, text in texts:
         if not isinstance(text, str) or not text.strip() or not text.isprintable() or len(text) > _LONGEST:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from atdata import Dataset, Lens, URLSource
 from atdata.errors import AtdataError, UnsafeURL
+from atdata.indexing import check_dataset
 from atdata.shard.manifest import ShardFacts
 from atdata.sources import public
 from atdata.sources.url import parts_of, scheme_of
@@ -89,9 +90,10 @@ def said_of(
     """What is said about a dataset as an entry takes it, checked before anything is stored or published.
 
     Raises:
-        TypeError: what an entry does not say.
+        TypeError: no dataset, or what an entry does not say.
         ValueError: what no entry can hold; see ``check_entry``.
     """
+    check_dataset(ds)
     if strange := facts.keys() - {*SAID}:
         raise TypeError(f"an entry has no {', '.join(sorted(strange))}; put it into metadata")
     metadata = ds.metadata if metadata is None else metadata

@@ -118,6 +118,7 @@ class Index:
         Raises:
             InvalidReference: a name that references cannot hold; a ``ValueError``.
             UnsafeURL: a source that runs a command, or a URL with a password.
+            TypeError: no dataset, but a ``DatasetDict`` or a path.
             SampleTypeError: a dataset without a sample type, and no ``schema_ref``.
             ValueError: metadata that JSON cannot hold.
         """

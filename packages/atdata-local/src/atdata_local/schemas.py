@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from .catalog.rank import bump
 
 # What a catalog keeps apart from the rest of a record.
 _APART = ("version", "createdAt", "$ref")
+# What may have been meant as a reference to a schema: its name, with or without a version
+_NAME = re.compile(r"\w{1,100}(@[\w.+-]{1,100})?")
 
 
 def now() -> str:
@@ -160,7 +163,12 @@ def local_ref(ref: str) -> SchemaRef:
         InvalidReference: no reference to a schema; a ``ValueError``.
         SchemaNotFound: one of somebody on the network.
     """
-    found = parse(ref)
+    try:
+        found = parse(ref)
+    except InvalidReference as error:
+        if _NAME.fullmatch(ref) is None:
+            raise
+        raise InvalidReference(f"{error}. A schema of this index is 'atdata://local/sampleSchema/{ref}'") from None
     if not isinstance(found, SchemaRef):
         owner = getattr(found, "authority", LOCAL)
         if owner != LOCAL:
