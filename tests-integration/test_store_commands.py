@@ -68,6 +68,12 @@ def test_shards_go_into_a_bucket_and_out_again(
     assert "has no bucket 'no-such-bucket'" in run("store", "ls", "s3://no-such-bucket", *given, rc=1)
 
 
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    for command in ("ls", "verify", "sweep"):
+        assert "there is no folder" in run("store", command, str(tmp_path / "nothing"), rc=2)
+    assert not (tmp_path / "nothing").exists()
+
+
 def test_counts_and_members_are_verified_on_disk(shards: str, tmp_path: Path) -> None:
     run("store", "put", shards, "--to", str(tmp_path / "store"))
     path = tmp_path / "store" / "manifest.json"

@@ -163,6 +163,8 @@ def test_schemas_of_datasets_files_and_classes(index: Index, tmp_path: Path, mon
     written = parsed("schema", "stub", "my_words:Word", "--dir", str(tmp_path / "stubs"))
     assert "letters: list[str]" in Path(written["path"]).read_text()
     assert run("schema", "show", "my_words:Nothing").exit_code == 1
+    (tmp_path / "plain").mkdir()
+    assert "Of the dataset plain it is ./plain" in run("schema", "show", "plain").stderr
 
 
 def test_index_and_store_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +180,23 @@ def test_index_and_store_of_the_configuration(tmp_path: Path, monkeypatch: pytes
     assert default_index().url == f"sqlite://{tmp_path}/own.sqlite3"
     monkeypatch.setenv("ATDATA_STORE_URL", f"file://{tmp_path}/other")
     assert default_index().data_store == DiskDataStore(tmp_path / "other")
+
+
+def test_an_index_of_the_configuration_that_is_none_says_who_named_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATDATA_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.delenv("ATDATA_INDEX_URL", raising=False)
+    assert run("config", "set", "index", "nowhere").exit_code == 0
+    listed = run("index", "list")
+    assert listed.exit_code == 1
+    assert "It is what profile default says: see atdata config" in listed.stderr
+
+
+def test_getting_shards_twice_is_told(index: Index, tmp_path: Path) -> None:
+    copies = ("store", "get", str(tmp_path / "digits.tar"), "--to", str(tmp_path / "copies"))
+    assert run(*copies).stderr == ""
+    assert "had 1 shard before" in run(*copies).stderr
 
 
 def test_index_may_be_named(index: Index, tmp_path: Path) -> None:

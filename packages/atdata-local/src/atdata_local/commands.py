@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from atdata.errors import SchemaNotFound
 from atdata.schema import diff, schema_cid, to_json_schema, type_of
 from atdata.schema.named import record_at
 from atdata.schema.stubs import import_path, write_stub
@@ -227,7 +228,12 @@ def _record(text: str, where: str | None) -> Mapping[str, Any]:
     found = record_at(text)
     if found is not None:
         return found
-    return Index(where).get_schema(text if is_reference(text) else f"atdata://local/sampleSchema/{text}")
+    try:
+        return Index(where).get_schema(text if is_reference(text) else f"atdata://local/sampleSchema/{text}")
+    except SchemaNotFound as error:
+        if not Path(text).exists():
+            raise
+        raise SchemaNotFound(f"{error}. Of the dataset {text} it is ./{text}") from None
 
 
 def _first_line(text: str | None) -> str:

@@ -70,13 +70,18 @@ def get(
     as_json: AsJSON = False,
 ) -> None:
     """Copy shards to a folder of this machine: all of them or, after an error, none. Prints their URLs."""
-    _copy(_source(shards, endpoint, credentials), DiskDataStore(folder), maxcount, maxsize, as_json)
+    store = DiskDataStore(folder)
+    before = len(survey(store)) if store.root.is_dir() else 0
+    _copy(_source(shards, endpoint, credentials), store, maxcount, maxsize, as_json)
+    if before:
+        shards_before = f"{before:,} shard{'s'[: before != 1]} before"
+        note(f"{folder} had {shards_before}, and has these beside them; atdata get takes none twice")
 
 
 @store_group.command("ls", epilog=examples("atdata store ls s3://bucket/mnist", "atdata store ls /srv/datasets --json"))
 def ls(store: Store, endpoint: Endpoint = None, credentials: Credentials = None, as_json: AsJSON = False) -> None:
     """List the shards of a store, and what its manifests know of them."""
-    _print(survey(_store(store, endpoint, credentials)), {}, as_json)
+    _print(survey(_there(store, endpoint, credentials)), {}, as_json)
 
 
 @store_group.command(
@@ -84,7 +89,7 @@ def ls(store: Store, endpoint: Endpoint = None, credentials: Credentials = None,
 )
 def verify(store: Store, endpoint: Endpoint = None, credentials: Credentials = None, as_json: AsJSON = False) -> None:
     """Read every shard of a store, and compare it with its manifest. Exits with 1 if one is wrong, or left over."""
-    there = _store(store, endpoint, credentials)
+    there = _there(store, endpoint, credentials)
     shards = survey(there, left=_leftovers(there))
     with progress("bytes") as bar:
         meter = Meter(bar, sum(shard.bytes or 0 for shard in shards))
@@ -104,7 +109,7 @@ def sweep(
     as_json: AsJSON = False,
 ) -> None:
     """Remove what writers that died have left: shards that no manifest names, and parts of shards."""
-    found = _store(store, endpoint, credentials).sweep(_duration(older_than), dry_run=dry_run)
+    found = _there(store, endpoint, credentials).sweep(_duration(older_than), dry_run=dry_run)
     if as_json:
         keys = ("url", "kind", "bytes")
         print_json([{key: getattr(left, key) for key in keys} | {"alive": left.alive.isoformat()} for left in found])
@@ -119,6 +124,14 @@ def _store(url: str, endpoint: str | None, credentials: Path | None) -> DiskData
     if scheme_of(url) != "s3":
         return DiskDataStore(url)
     return open_store(url, credentials=credentials, endpoint_url=None if credentials else endpoint)
+
+
+def _there(url: str, endpoint: str | None, credentials: Path | None) -> DiskDataStore | S3DataStore:
+    """A store that is looked at, and so must be there."""
+    store = _store(url, endpoint, credentials)
+    if isinstance(store, DiskDataStore) and not store.root.is_dir():
+        raise typer.BadParameter(f"there is no folder {store.root}")
+    return store
 
 
 def _duration(text: str) -> timedelta:

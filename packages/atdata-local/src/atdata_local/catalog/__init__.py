@@ -187,8 +187,11 @@ def choose(place: Any, path: str | os.PathLike[str] | None, repository: str, con
     if connection:
         return open_redis(lambda client, options: client(**{**options, **connection}), repository)
     if place is None:
-        url = config.get("index")
-        return open_catalog(url, repository) if url else open_sqlite(index_file())
+        url, origin = config.find("index")
+        try:
+            return open_catalog(url, repository) if url else open_sqlite(index_file())
+        except NoIndexURL as error:
+            raise NoIndexURL(f"{error}. It is what {origin} says: see atdata config") from None
     if isinstance(place, str):
         return open_catalog(place, repository)
     if isinstance(place, os.PathLike):
