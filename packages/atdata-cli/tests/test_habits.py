@@ -158,6 +158,14 @@ def test_a_reader_that_leaves_is_no_error(arguments: list[str], folder: Path, en
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+def test_a_closed_output_is_no_error(folder: Path, environment: dict[str, str]) -> None:
+    for closing in (">&-", "2>&-"):
+        done = subprocess.run(
+            f'"{COMMAND}" head "{folder}" {closing}', shell=True, stderr=subprocess.PIPE, env=environment
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_command_leaves_nothing(
     number: signal.Signals, code: int, environment: dict[str, str], tmp_path: Path

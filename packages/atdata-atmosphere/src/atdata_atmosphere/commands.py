@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from itertools import islice
 from typing import Annotated, Any, TypeAlias
 
@@ -18,6 +19,7 @@ from .account import publish as publish_from
 from .blob_store import PDSBlobStore
 from .client import AtmosphereClient
 from .entry import AtmosphereIndexEntry
+from .errors import LoginFailed
 from .index import AtmosphereIndex
 from .network import env_options
 from .promote import promote_to_atmosphere
@@ -61,8 +63,7 @@ def login(
     """
     named: dict[str, Any] = {} if pds is None else {"base_url": pds}
     client = AtmosphereClient(**env_options() | named)
-    password = config.get("app_password") or typer.prompt("App password", hide_input=True, err=True)
-    client.login(handle, password)
+    client.login(handle, config.get("app_password") or _asked_password())
     path = session_file()
     path.parent.mkdir(parents=True, exist_ok=True)
     client.save_session(path)
@@ -85,6 +86,15 @@ def logout(as_json: AsJSON = False) -> None:
 def whoami(as_json: AsJSON = False) -> None:
     """Show which account is logged in. Exits with 1 if none is."""
     _print_account(kept_client(login=True), as_json)
+
+
+def _asked_password() -> str:
+    try:
+        return str(typer.prompt("App password", hide_input=True, err=True))
+    except typer.Abort:
+        if sys.stdin is not None and sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
+            raise
+        raise LoginFailed("there is no terminal to ask for the app password; set ATDATA_APP_PASSWORD") from None
 
 
 # ------------------------------------------------------------------------------------------------ publishing

@@ -126,8 +126,8 @@ def find_dataset(client: AtmosphereClient, ref: str | AtUri) -> Record:
                 break  # what follows is older; keys of other kinds have come before
     if newest is None:
         raise EntryNotFound(
-            f"{found.authority} has published no dataset {found.name!r}; "
-            f"list_datasets(repo={found.authority!r}) tells what is there"
+            f"{found.authority} has published no dataset {found.name!r}; list_datasets(repo={found.authority!r}) tells "
+            f"what is there. In a shell: atdata atmosphere ls @{found.authority}"
         )
     return newest
 

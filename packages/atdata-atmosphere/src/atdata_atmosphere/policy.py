@@ -54,7 +54,7 @@ class Policy:
         if scheme != "https" and not (self.allow_insecure and scheme == "http"):
             raise UnsafeURL(
                 f"{shown} is not https. For a network of your own, on this machine, say "
-                "AtmosphereClient(..., allow_insecure=True)"
+                "AtmosphereClient(..., allow_insecure=True), or set ATDATA_ALLOW_INSECURE=1"
             )
 
     def addresses(self, host: str, port: int) -> list[str]:

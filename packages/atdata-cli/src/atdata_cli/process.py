@@ -25,6 +25,9 @@ def prepare() -> None:
     """Set up the streams, signals and warnings of this process, which is the command's own."""
     global _prepared
     _prepared = True
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by >&-
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names and texts may have letters that a terminal has not
@@ -91,6 +94,8 @@ def _next_step(error: Exception) -> str:
     """What the command offers where an error tells only what Python does."""
     from atdata.errors import EntryNotFound, MalformedSample, SampleDecodeError, SchemaNotFound, ShardCorrupted
 
+    if "In a shell: " in str(error):
+        return ""
     if isinstance(error, EntryNotFound):
         return ". In a shell: atdata index list"
     if isinstance(error, SchemaNotFound):
