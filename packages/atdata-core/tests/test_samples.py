@@ -1876,6 +1876,12 @@ def test_a_subclass_that_adds_only_methods_needs_no_decorator():
     assert sample == Louder.from_bytes(sample.packed)
 
 
+def test_a_list_in_place_of_an_array_is_told():
+    sample = Direct(name="a", values=[1, 2])
+    with pytest.raises(SampleTypeError, match=r"found list; np\.asarray makes an array of it"):
+        _ = sample.packed
+
+
 def test_a_forgotten_decorator_is_told_when_a_sample_is_made():
     class Bare(atdata.PackableSample):
         x: int

@@ -160,7 +160,9 @@ class Plan:
         try:
             return step(field.codec.pack(value))
         except WrongValue as wrong:
-            raise SampleTypeError(self._mismatch(field, value, wrong), field=field.name) from None
+            no_array = step is bin_parts and isinstance(value, list | tuple)
+            advice = "; np.asarray makes an array of it" if no_array else ""
+            raise SampleTypeError(f"{self._mismatch(field, value, wrong)}{advice}", field=field.name) from None
         except SampleTypeError as error:
             raise SampleTypeError(f"{self.owner}.{field.name}: {error}", field=field.name) from error
 
