@@ -89,6 +89,7 @@ def load_dataset(
         ShardNotFound: a ``FileNotFoundError``; there are no shards. Says where it looked, and what is there.
         SplitNotFound: a ``ValueError``; there is no such split. Names those there are.
         SampleTypeError: a ``TypeError``; ``sample_type`` is a class that is none.
+        ShardCorrupted: a ``ValueError``; the path is a table, such as a ``.csv``, and no shard.
         KeyError: the index has no such dataset.
         ValueError: a reference, URL or pattern that makes no sense; a folder or glob where nothing can be listed.
         UnsafeURL: an index entry names shards where no entry may; see ``docs/loading.md``.
