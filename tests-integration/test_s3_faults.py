@@ -14,7 +14,7 @@ import pytest
 
 import atdata
 from atdata.errors import AtdataError
-from atdata.shard.manifest import parse_manifest
+from atdata.manifest import parse_manifest
 from atdata.testing.proxy import FaultyProxy
 from atdata_local import S3DataStore
 

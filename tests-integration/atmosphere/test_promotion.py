@@ -19,8 +19,8 @@ from atdata import Dataset
 from atdata._protocols import AbstractIndex
 from atdata.atmosphere import AtmosphereClient, AtmosphereIndex, PDSBlobStore, verify
 from atdata.errors import NameTaken, SchemaNotFound, ShardCorrupted, UnsafeURL
+from atdata.manifest import read_manifest
 from atdata.promote import promote_to_atmosphere
-from atdata.shard.manifest import read_manifest
 from atdata_atmosphere.errors import AtmosphereError, InvalidRecord, NotLoggedIn, ServerUnreachable
 from atdata_atmosphere.records import DATASET
 from atdata_atmosphere.storage import sha256_of

@@ -34,8 +34,8 @@ import atdata
 from atdata import Dataset, DictSample
 from atdata.errors import AtdataError, FieldMismatch, MalformedSample, RaggedBatch, SampleDecodeError, ShardCorrupted
 from atdata.feed import reading
+from atdata.manifest.sidecar import sidecar_bytes, sidecar_name
 from atdata.shard import blocks, columns, gather, mapped, scan
-from atdata.shard.sidecar import sidecar_bytes, sidecar_name
 from atdata.shard.tar import END_OF_ARCHIVE, header, padding
 
 FUZZ = int(os.environ.get("ATDATA_FUZZ", "1"))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atdata.errors import ManifestError
-from atdata.shard.manifest import (
+from atdata.manifest import (
     Manifest,
     ShardFacts,
     manifest_lock,
@@ -255,7 +255,7 @@ def test_any_json_is_a_manifest_or_none_or_an_error(value: Any, place: str) -> N
 MERGER = """
 import sys
 from pathlib import Path
-from atdata.shard.manifest import ShardFacts, manifest_lock, merge_into_manifest
+from atdata.manifest import ShardFacts, manifest_lock, merge_into_manifest
 
 folder, me = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)

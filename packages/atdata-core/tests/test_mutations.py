@@ -34,11 +34,11 @@ from numpy.typing import NDArray
 import atdata
 from atdata import Dataset, DictSample
 from atdata.errors import AtdataError, SampleDecodeError, ShardCorrupted
+from atdata.manifest.sidecar import sidecar_bytes, sidecar_name
 from atdata.sample import plan_of
 from atdata.shard.array import array_to_bytes
 from atdata.shard.payload import unpack_map
 from atdata.shard.reader import Record, read_records
-from atdata.shard.sidecar import sidecar_bytes, sidecar_name
 from atdata.shard.tar import END_OF_ARCHIVE, TarReader, header, padding
 
 FUZZ = int(os.environ.get("ATDATA_FUZZ", "1"))

@@ -24,9 +24,9 @@ from atdata.errors import (
     ShardNotFound,
     ShardUnreadable,
 )
+from atdata.manifest import read_manifest
+from atdata.manifest.sidecar import read_sidecar
 from atdata.reshape import join, reshard, sizes_of, split
-from atdata.shard.manifest import read_manifest
-from atdata.shard.sidecar import read_sidecar
 
 
 @atdata.packable

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import atdata
-from atdata.shard.manifest import ShardFacts, read_manifest
+from atdata.manifest import ShardFacts, read_manifest
+from atdata.manifest.sidecar import Sidecar, read_sidecar, sidecar_bytes, sidecar_name
 from atdata.shard.reader import read_records
-from atdata.shard.sidecar import Sidecar, read_sidecar, sidecar_bytes, sidecar_name
 
 SIZE = 10_000
 DIGEST = bytes(range(32))

@@ -23,7 +23,7 @@ from atdata import Dataset, SampleSkipped, Skip
 from atdata.errors import ShardCorrupted, ShardNotFound, StateMismatch
 from atdata.feed import world
 from atdata.feed.state import State
-from atdata.shard.manifest import read_manifest
+from atdata.manifest import read_manifest
 
 FUZZ = int(os.environ.get("ATDATA_FUZZ", "1"))
 SEED = os.environ.get("ATDATA_FUZZ_SEED") or ("0" if FUZZ == 1 else secrets.token_hex(4))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from atdata import Dataset
-from atdata.shard.manifest import ShardFacts
+from atdata.manifest import ShardFacts
 from atdata.storing import Limits, NothingStored, folder_of, no_others, ready_shards
 
 from .blob_source import BlobSource, blob_url, split_url

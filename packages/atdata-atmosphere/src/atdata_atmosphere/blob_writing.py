@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 from atdata import Dataset
-from atdata.shard.manifest import ShardFacts, facts_of
+from atdata.manifest import ShardFacts, facts_of
 from atdata.sources.download import Digest
 from atdata.sources.url import path_of
 from atdata.storing import Limits, Ready, TarStream, check, keyed_samples, schemas_for

@@ -9,11 +9,11 @@ from typing import Any
 from atdata import URLSource, plugins
 from atdata.errors import AtdataError, ShardCorrupted
 from atdata.indexing import own_source
+from atdata.manifest import NAME, ShardFacts
 from atdata.metering import Meter, MeteredShards, MeteredStream
 from atdata.progress import ProgressCallback
 from atdata.protocols import AbstractIndex, IndexEntry
 from atdata.schema import schema_cid
-from atdata.shard.manifest import NAME, ShardFacts
 from atdata.shard.reader import read_records
 from atdata.sources import public, shard_ids
 from atdata.sources.trust import check_trust

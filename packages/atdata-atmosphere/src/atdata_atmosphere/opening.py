@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from atdata import Dataset, URLSource
 from atdata.find import exact
 from atdata.indexing import own_source
-from atdata.shard.manifest import ShardFacts
+from atdata.manifest import ShardFacts
 from atdata.uri import AtUri
 
 from .blob_source import BlobSource

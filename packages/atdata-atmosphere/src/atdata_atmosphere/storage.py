@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from atdata import Dataset, URLSource
 from atdata.errors import InvalidReference, UnsafeURL
-from atdata.shard.manifest import ShardFacts
+from atdata.manifest import ShardFacts
 from atdata.sources import public
 from atdata.sources.braces import check, expand
 from atdata.sources.trust import check_trust, is_public

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from .atomic import Staging, exists
 from .dataset import Dataset
 from .errors import SampleTypeError, ShardCorrupted
+from .manifest import ShardFacts, facts_of, manifest_lock, merge_into_manifest, own_manifest
+from .manifest.sidecar import read_sidecar, sidecar_bytes, sidecar_name
 from .progress import Progress, counted
 from .schema.record import schema_by_cid
-from .shard.manifest import ShardFacts, facts_of, manifest_lock, merge_into_manifest, own_manifest
 from .shard.mapped import MappedShard
-from .shard.sidecar import read_sidecar, sidecar_bytes, sidecar_name
 from .sources import public
 from .sources.download import Digest
 from .sources.url import path_of

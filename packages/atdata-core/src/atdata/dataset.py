@@ -20,12 +20,12 @@ from .export.methods import Exportable
 from .feed.epoch import UNKNOWN, Epoch, Pass, Sharing, shared
 from .feed.table import JoinedSource, Joint, Leaf, Table, Tree
 from .lens import Lens, LensNetwork
+from .manifest import ShardFacts, facts_of
 from .progress import known_total
 from .protocols import DataSource
 from .sample import DictSample, PackableSample, plan_of
 from .select import Selectable
 from .shard.blocks import gather_records
-from .shard.manifest import ShardFacts, facts_of
 from .shard.payload import unpack_map
 from .shard.reader import Record
 from .sources import check_source, public, shard_ids

@@ -22,8 +22,8 @@ from .errors import (
     UnlistableURL,
     UnsafeURL,
 )
-from .shard.manifest import NAME, Manifest, ShardFacts, parse_manifest, read_manifest
-from .shard.sidecar import sidecar_name
+from .manifest import NAME, Manifest, ShardFacts, parse_manifest, read_manifest
+from .manifest.sidecar import sidecar_name
 from .sources import public, shard_ids
 from .sources.url import Location, URLSource, local_path, parts_of, scheme_of
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from .dataset import Dataset
 from .errors import AtdataError, SampleTypeError
+from .manifest import facts_of, read_manifest
 from .sample import DictSample
-from .shard.manifest import facts_of, read_manifest
 from .sources.url import path_of
 from .splits import DatasetDict
 

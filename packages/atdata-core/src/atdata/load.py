@@ -13,9 +13,9 @@ from .errors import InvalidReference, ManifestError, SchemaError, ShardNotFound
 from .find import Found, exact, find, place_of
 from .indexing import own_source
 from .lens.base import sample_type as checked_type
+from .manifest import facts_of, read_manifest
 from .protocols import AbstractIndex, IndexEntry
 from .sample import DictSample
-from .shard.manifest import facts_of, read_manifest
 from .sources.trust import check_trust
 from .sources.url import Location, URLSource, local_path
 from .splits import DatasetDict, by_split, no_such_split

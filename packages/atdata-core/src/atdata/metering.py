@@ -7,8 +7,8 @@ import threading
 from collections.abc import Sequence
 from typing import IO, Any
 
+from .manifest import ShardFacts
 from .progress import ProgressCallback
-from .shard.manifest import ShardFacts
 from .sources import ShardSource, shard_ids
 from .storing import Ready, known
 

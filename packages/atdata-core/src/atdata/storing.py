@@ -14,10 +14,10 @@ from .errors import EmptyDataset, ShardCorrupted
 from .find import place_of
 from .keys import check_key, new_key
 from .limits import Limits as Limits  # stores take them from here
+from .manifest import ShardFacts, facts_of, read_manifest
 from .sample import DictSample, packed_parts
 from .schema.record import schema_by_cid
 from .shard.array import Buffer
-from .shard.manifest import ShardFacts, facts_of, read_manifest
 from .shard.reader import SUFFIX
 from .shard.tar import BLOCK, END_OF_ARCHIVE, header
 from .sources.download import Digest

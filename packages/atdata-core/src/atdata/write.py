@@ -13,13 +13,13 @@ from .dataset import Dataset
 from .errors import EmptyDataset, SampleTypeError
 from .keys import check_key, new_key
 from .limits import Limits
+from .manifest import manifest_lock, merge_into_manifest, own_manifest
+from .manifest.sidecar import sidecar_name
 from .naming import ShardNames
 from .progress import Progress, counted
 from .sample import DictSample, is_sample_type, packed_parts
 from .schema.record import schema_by_cid
 from .shard.array import Buffer
-from .shard.manifest import manifest_lock, merge_into_manifest, own_manifest
-from .shard.sidecar import sidecar_name
 from .shard.tar import END_OF_ARCHIVE
 from .shard.writer import ShardFile
 

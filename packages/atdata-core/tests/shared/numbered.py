@@ -8,7 +8,7 @@ import ormsgpack
 from numpy.typing import NDArray
 
 import atdata
-from atdata.shard.manifest import read_manifest
+from atdata.manifest import read_manifest
 
 COUNT, BATCH = 50, 4
 

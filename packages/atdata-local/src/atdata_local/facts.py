@@ -9,7 +9,7 @@ from typing import Any, Final
 from atdata import Dataset, Lens, URLSource
 from atdata.errors import AtdataError, UnsafeURL
 from atdata.indexing import check_dataset
-from atdata.shard.manifest import ShardFacts
+from atdata.manifest import ShardFacts
 from atdata.sources import public
 from atdata.sources.url import parts_of, scheme_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atdata import Dataset
-from atdata.shard.manifest import ShardFacts, facts_of
+from atdata.manifest import ShardFacts, facts_of
 from atdata.sources.download import Digest
 from atdata.storing import Limits, check, folder_of, no_others, ready_shards, shard_names, write_anew
 

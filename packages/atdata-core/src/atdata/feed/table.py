@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from ..decode import View
 from ..errors import AtdataError, ShardCorrupted
+from ..manifest import ShardFacts
+from ..manifest.count import Folders, known_count, readable_count, scanned_count
 from ..shard.blocks import Where
-from ..shard.count import Folders, known_count, readable_count, scanned_count
 from ..shard.gather import Place
-from ..shard.manifest import ShardFacts
 from ..shard.mapped import MappedShard
 from ..sources import ShardSource, open_shards, public, shard_ids
 from ..sources.url import path_of

@@ -13,11 +13,11 @@ import numpy as np
 
 from ..dataset import Dataset
 from ..errors import AtdataError, ManifestError, SampleTypeError
+from ..manifest import ShardFacts, read_manifest
+from ..manifest.sidecar import sidecar_name
 from ..sample import DictSample, PackableSample, plan_of
 from ..schema import schema_of
-from ..shard.manifest import ShardFacts, read_manifest
 from ..shard.payload import unpack_map
-from ..shard.sidecar import sidecar_name
 from ..sources import public
 from ..sources.url import path_of
 from .statistics import seen

@@ -15,12 +15,12 @@ from typing import IO, Any, cast
 from ..dataset import Dataset
 from ..decode import Piece, View, samples
 from ..errors import AtdataError, ManifestError
+from ..manifest import NAME, Manifest, read_manifest
+from ..manifest.sidecar import sidecar_name
 from ..progress import Progress, counted, known_total
 from ..schema import check_record, schema_cid
 from ..shard.blocks import BlockReader, Chunk, Where
-from ..shard.manifest import NAME, Manifest, read_manifest
 from ..shard.mapped import MappedShard
-from ..shard.sidecar import sidecar_name
 from ..sources import open_shards, public
 from ..sources.url import path_of
 from .inspection import known_facts

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AtdataError, ManifestError, ShardCorrupted
+from ..manifest import ShardFacts, read_manifest
+from ..manifest.sidecar import read_sidecar
 from .blocks import Where
-from .manifest import ShardFacts, read_manifest
 from .reader import SUFFIX, Record, sample_members
 from .scan import Bytes, scan
-from .sidecar import read_sidecar
 from .tar import BLOCK, TarReader
 
 _WINDOW = 16 << 20

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 
 from ..atomic import Staging
+from ..manifest import ShardFacts
+from ..manifest.sidecar import sidecar_bytes, sidecar_name
 from .array import Buffer
-from .manifest import ShardFacts
 from .reader import SUFFIX
-from .sidecar import sidecar_bytes, sidecar_name
 from .tar import BLOCK, END_OF_ARCHIVE, header, padding
 
 _FLUSH = 1 << 20

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import IO, Any, Self
 
 from atdata.errors import ManifestError, ShardNotFound
-from atdata.shard.manifest import NAME, Manifest, ShardFacts, parse_manifest
+from atdata.manifest import NAME, Manifest, ShardFacts, parse_manifest
 from atdata.sources import ShardSource
 from atdata.sources.braces import check, expand
 from atdata.sources.download import Digest

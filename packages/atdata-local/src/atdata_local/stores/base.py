@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from atdata import Dataset
-from atdata.shard.manifest import ShardFacts
+from atdata.manifest import ShardFacts
 from atdata.storing import Limits, folder_of, known, no_others
 
 from .leftovers import Leftover

@@ -9,8 +9,8 @@ from typing import Any
 
 from atdata import Dataset, URLSource
 from atdata.copying import copy_shards, originals
-from atdata.shard.manifest import Manifest, manifest_lock, merge_into_manifest, read_manifest
-from atdata.shard.sidecar import sidecar_name
+from atdata.manifest import Manifest, manifest_lock, merge_into_manifest, read_manifest
+from atdata.manifest.sidecar import sidecar_name
 from atdata.sources.url import local_path
 from atdata.storing import Limits, NothingStored, folder_of, ready_shards, shard_names, write_anew
 

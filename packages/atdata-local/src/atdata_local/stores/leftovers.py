@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeAlias
 
 from atdata.atomic import PREFIX, is_stale
 from atdata.errors import ManifestError, ShardNotFound
-from atdata.shard.manifest import NAME, manifest_lock, read_manifest
-from atdata.shard.sidecar import sidecar_name
+from atdata.manifest import NAME, manifest_lock, read_manifest
+from atdata.manifest.sidecar import sidecar_name
 from atdata.sources.url import local_path
 from atdata.storing import writer_of
 

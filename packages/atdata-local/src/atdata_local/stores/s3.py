@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from atdata import Dataset
 from atdata.errors import AtdataError, ManifestError, ShardExists
-from atdata.shard.manifest import NAME, Manifest, ShardFacts, merged
+from atdata.manifest import NAME, Manifest, ShardFacts, merged
 from atdata.sources.download import Digest
 from atdata.storing import (
     MAXSIZE,

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atdata.errors import AtdataError
+from atdata.manifest import NAME, Manifest, ShardFacts
+from atdata.manifest.sidecar import sidecar_name
 from atdata.metering import Meter, MeteredStream
-from atdata.shard.manifest import NAME, Manifest, ShardFacts
 from atdata.shard.payload import unpack_map
 from atdata.shard.reader import read_records
-from atdata.shard.sidecar import sidecar_name
 
 from .disk import DiskDataStore
 from .leftovers import Leftover

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .manifest import ShardFacts
-from .tar import BLOCK
+from ..shard.tar import BLOCK
+from . import ShardFacts
 
 _HEAD = struct.Struct("<8sQ32sQ")
 _MAGIC = b"ATDINDEX"

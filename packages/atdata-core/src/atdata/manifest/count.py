@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..atomic import locked, replace_file
 from ..errors import ManifestError
-from .manifest import Manifest, ShardFacts, read_manifest
-from .mapped import MappedShard
+from ..shard.mapped import MappedShard
+from . import Manifest, ShardFacts, read_manifest
 from .sidecar import sidecar_bytes, sidecar_count, sidecar_name
 
 # A file that changed just now may change again without looking changed: clocks of file systems tick slowly
