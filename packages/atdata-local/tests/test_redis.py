@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from servers import Server, free_ports, wait_until
 
 import atdata
 from atdata.errors import EntryNotFound
-from atdata_local import Index, LocalDatasetEntry
+from atdata_local import Index, LocalDatasetEntry, servers
 from atdata_local.catalog import redis as catalogs
 from atdata_local.entries import keep
 from atdata_local.errors import (
@@ -58,6 +59,21 @@ def own(redis_program: str, tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield start
     for one in running:
         one.stop()
+
+
+# -- servers for development
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are not stopped there")
+def test_a_busy_server_is_waited_for(own: Callable[..., Server]) -> None:
+    server = own(requirepass="secret")
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+    soon = threading.Timer(1.5, server.process.send_signal, [signal.SIGCONT])
+    soon.start()
+    assert servers.answers_ping(server.port, "secret")
+    soon.join()
+    assert not servers.answers_ping(server.port, "another")
 
 
 # -- ways in

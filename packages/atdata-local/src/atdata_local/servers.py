@@ -199,12 +199,13 @@ def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool], name: str
 
 def answers_ping(port: int, password: str) -> bool:
     """Whether a Redis server answers at a port and takes the password."""
-    with socket.create_connection((LOOPBACK, port), 1) as connection:
+    # refused at once where there is none; one that is busy, and not asked for long enough, would be left running
+    with socket.create_connection((LOOPBACK, port), 10) as connection:
         connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())
         answer = b""
         while b"+PONG" not in answer:
             more = connection.recv(100)
+            answer += more
             if not more or b"-" in answer:
                 return False
-            answer += more
     return True
