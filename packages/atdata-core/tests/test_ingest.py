@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -553,6 +553,9 @@ def test_the_format_is_told_by_name_or_first_byte(tmp_path):
 
 @settings(deadline=None)
 @given(st.text(max_size=40))
+@example("\u24eb")  # a circled 11
+@example("price \u24eb")
+@example("\u0390")  # a Greek letter whose capital is two
 def test_every_column_has_a_name_that_fields_take(column):
     from atdata.schema.check import check_name
 

@@ -50,7 +50,9 @@ class Rows(Protocol):
 @lru_cache(maxsize=4096)
 def field_name(column: str) -> str:
     """What a column is called as a field: ``Sepal length (cm)`` is ``Sepal_length_cm``."""
-    name = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", column)).strip("_")
+    # some letters and numbers are none of a name in Python, circled ones for example
+    usable = (letter if f"_{letter}".isidentifier() else " " for letter in unicodedata.normalize("NFKC", column))
+    name = re.sub(r"\W+", "_", "".join(usable)).strip("_")
     if not name.isidentifier():
         name = f"column_{name}".rstrip("_")
     return f"{name}_" if keyword.iskeyword(name) or name in MEMBERS else name
@@ -73,5 +75,6 @@ def field_names(columns: Iterable[str], where: str) -> list[str]:
 
 def type_name(text: str) -> str:
     """What a sample type is called after something: ``iris-2024`` is ``Iris2024``."""
-    name = "".join(word[0].upper() + word[1:] for word in re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text)))
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text))
+    name = unicodedata.normalize("NFKC", "".join(word[0].upper() + word[1:] for word in words))  # some capitals are two
     return name if name.isidentifier() and not keyword.iskeyword(name) else "Sample"
