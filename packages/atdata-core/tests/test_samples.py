@@ -1504,6 +1504,14 @@ def test_a_missing_field_without_a_default_is_named():
     assert caught.value.field == "score"
 
 
+def test_a_missing_field_of_a_batch_is_named_with_those_that_are_there(tmp_path):
+    stored = [atdata.DictSample(pixels=np.zeros(2), labels="a", n=1), atdata.DictSample(pixels=np.zeros(3), labels=2)]
+    atdata.write_samples(stored, tmp_path / "data.tar")
+    (batch,) = atdata.Dataset[Image](tmp_path / "data.tar").ordered(batch_size=2)
+    with pytest.raises(FieldMismatch, match=r"Image\.label: .* no such field .*, which has pixels, labels, n;"):
+        batch.list("label")
+
+
 def test_an_optional_field_without_a_default_is_still_required():
     with pytest.raises(FieldMismatch, match=r"One\.value: expected NDArray \| None, found no such field"):
         one_field(NDArray | None).from_data({})

@@ -255,6 +255,14 @@ def test_streams_tell_their_length(dataset):
         len(dataset.ordered().compose(iter))
 
 
+def test_streams_and_loaders_say_what_they_are(dataset):
+    assert repr(dataset.ordered()) == "SampleStream[Item](in order)"
+    shuffled = dataset.shuffled(batch_size=4, seed=7).set_epoch(2)
+    assert repr(shuffled) == "SampleStream[Item](shuffled, seed=7, epoch=2, batch_size=4)"
+    assert repr(shuffled.compose(iter)) == f"{shuffled!r} and 1 more"
+    assert repr(dataset.numpy_iter(4)) == "ArrayLoader(SampleStream[Item](in order, batch_size=4))"
+
+
 # ------------------------------------------------------------------------------------------- who reads what
 
 

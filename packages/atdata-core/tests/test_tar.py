@@ -468,7 +468,7 @@ def test_every_truncation_before_the_end_of_archive_is_noticed() -> None:
     complete = len(data) - len(END_OF_ARCHIVE)
     for length in range(complete + BLOCK):
         if length != complete + BLOCK:
-            error = corrupted(data[:length], "truncated" if length else "empty")
+            error = corrupted(data[:length], "truncated" if length >= BLOCK else "no tar: " if length else "empty")
             assert error.offset is None or error.offset <= length
     assert contents(data[: complete + BLOCK]) == contents(data)
 

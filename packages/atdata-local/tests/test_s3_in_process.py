@@ -2,6 +2,7 @@
 
 import pickle
 import secrets
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from moto import mock_aws
 
 import atdata
 from atdata import plugins
-from atdata.errors import ShardNotFound
+from atdata.errors import BackendNotInstalled, ShardNotFound
 from atdata.sources.download import Passing
 from atdata.testing import DataSourceContract, DataStoreContract
 from atdata_local import S3DataStore, S3Source
@@ -174,6 +175,26 @@ def test_options_that_cannot_be_meant(options: dict[str, Any], cause: str) -> No
     with pytest.raises(ValueError, match=cause) as caught:
         S3Source(**({"bucket": "b", "keys": ["a.tar"]} | options))
     assert "hunter2" not in str(caught.value)
+
+
+def test_credentials_of_other_names_are_refused_before_others_are_used_instead() -> None:
+    with pytest.raises(ValueError, match="the credentials have key, secret, and nothing that is known") as caught:
+        S3DataStore({"key": "AK", "secret": "hunter2"}, bucket="b")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_messages_name_the_server_that_boto3_is_told_of_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert S3DataStore(KEYS, bucket="b").access.place == "AWS"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
+    assert S3DataStore(KEYS, bucket="b").access.place == "http://127.0.0.1:9000"
+
+
+def test_without_boto3_reading_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*(name for name in sys.modules if name.partition(".")[0] in ("boto3", "botocore")), "boto3"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    source = S3Source("b", ["a.tar"], "http://127.0.0.1:1", "AK", "SK", region="without-boto3", digests={})
+    with pytest.raises(BackendNotInstalled, match=r"pip install 'atdata-local\[s3\]'"):
+        source.open_shard("s3://b/a.tar")
 
 
 def test_a_credentials_file_that_is_not_there() -> None:

@@ -200,7 +200,9 @@ def _one_by_one(plan: Plan, field: Field, piece: Piece) -> list[Any]:
                 data = unpack_map(chunk.payload(row))
             else:
                 data = {name: chunk.values(name, row, row + 1)[0]}
-            values.append(plan.unpack_field(field, data[name]) if name in data else plan.missing(field))
+            if name not in data and field.required:
+                data = unpack_map(chunk.payload(row))  # all that there is, for the message
+            values.append(plan.unpack_field(field, data[name]) if name in data else plan.missing(field, data))
         except AtdataError as error:
             located(chunk, row, error)
             raise

@@ -34,6 +34,9 @@ class Loader:
         self._prefetch = prefetch
         self._done: int | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._stream!r})"
+
     def __len__(self) -> int:
         """How many batches a pass has, on this rank.
 

@@ -101,6 +101,14 @@ class SampleStream(DataPipeline, Generic[T_co]):  # type: ignore[misc]
             self._passes.begin(operator.index(epoch))
         return self
 
+    def __repr__(self) -> str:
+        epoch = self._passes.epoch
+        order = "in order" if epoch.mixing is None else f"shuffled, seed={epoch.seed}, epoch={self.epoch}"
+        size = "" if epoch.batch_size is None else f", batch_size={epoch.batch_size}"
+        types = ", ".join(view.sample_type.__name__ for view in epoch.views)
+        behind = f" and {len(self.pipeline) - 1} more" if len(self.pipeline) > 1 else ""
+        return f"SampleStream[{types}]({order}{size}){behind}"
+
     def __len__(self) -> int:
         """How many samples, or batches, a pass has on this rank.
 

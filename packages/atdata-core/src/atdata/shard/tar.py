@@ -226,7 +226,10 @@ class TarReader:
         if 0 < wanted < BLOCK:
             block = b"".join(pieces)
             _refuse_gzip(block, offset)
-            raise ShardCorrupted("truncated: the shard ends inside a tar header").at(offset=offset)
+            what = "truncated: the shard ends inside a tar header"
+            if not offset:
+                what = f"no tar: {len(block)} bytes, and a tar has {BLOCK} at least; is it the right file, and whole?"
+            raise ShardCorrupted(what).at(offset=offset)
         self._position += BLOCK - wanted
         return b"".join(pieces) or None
 

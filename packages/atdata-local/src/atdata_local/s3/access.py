@@ -75,12 +75,17 @@ class S3Access:
 
         Raises:
             ShardNotFound: there is no such file; a ``FileNotFoundError``.
-            ValueError: one key without the other, or an endpoint that is no URL.
+            ValueError: one key without the other, an endpoint that is no URL, or a dict with none of these.
         """
         env_file = None if credentials is None or isinstance(credentials, Mapping) else Path(credentials).absolute()
         pairs = _read(env_file) if env_file is not None else credentials or {}
         if not isinstance(pairs, Mapping):
             raise TypeError(f"credentials are a dict or the path of an .env file; found {type(credentials).__name__}")
+        if pairs and env_file is None and not pairs.keys() & {key for keys in _FIELDS.values() for key in keys}:
+            raise ValueError(
+                f"the credentials have {', '.join(map(str, pairs)):.200}, and nothing that is known here: "
+                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT, AWS_DEFAULT_REGION, AWS_SESSION_TOKEN"
+            )
         found: dict[str, Any] = {
             name: value
             for name, keys in _FIELDS.items()
@@ -92,7 +97,8 @@ class S3Access:
     @property
     def place(self) -> str:
         """Whose buckets these are, for messages."""
-        return self.endpoint or "AWS"
+        # those that boto3 asks without being told so
+        return self.endpoint or next(filter(None, map(os.environ.get, _FIELDS["endpoint"][1:])), "AWS")
 
     def client(self) -> Any:
         """A boto3 client, the same for all threads of this process.

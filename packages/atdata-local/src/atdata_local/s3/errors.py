@@ -70,12 +70,12 @@ def fault_of(error: Exception, access: S3Access, bucket: str, key: str = "", *, 
         key: the object's key, if it was about one.
         doing: what was tried, in the past tense: ``read``, ``written``.
     """
+    if isinstance(error, AtdataError | Passing):  # boto3 may be what is missing
+        return error
     from botocore import exceptions as boto
 
     name = f"s3://{bucket}/{key}" if key else f"s3://{bucket}"
     what = f"{name} at {access.place} cannot be {doing}"
-    if isinstance(error, AtdataError | Passing):
-        return error
     if isinstance(error, boto.ClientError):
         fault = _answer(error.response, what, name, bucket, access)
         garbled = access.was_good() and error.response.get("Error", {}).get("Code") in _GARBLED
