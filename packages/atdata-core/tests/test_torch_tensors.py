@@ -221,6 +221,24 @@ def test_batches_that_find_no_slot_have_memory_of_their_own(exchange):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_what_a_fork_still_has_is_not_written_over(exchange):
+    slots = Slots(exchange, 0)
+    batch = sent(Parcel(filled(1), slots)).open()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        os.read(reading, 1)  # until the parent has closed it
+        os._exit(0 if {*batch["x"].tolist()} == {1} else 1)
+    os.close(reading)
+    del batch
+    later = sent(Parcel(filled(2), slots)).open()["x"]
+    os.close(writing)
+    assert os.waitpid(child, 0)[1] == 0
+    assert ({*later.tolist()}, exchange.free[0].tolist()) == ({2}, [0, 0])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_what_a_fork_forgets_is_still_in_use(exchange):
     batch = sent(Parcel(filled(1), Slots(exchange, 0))).open()
     child = os.fork()

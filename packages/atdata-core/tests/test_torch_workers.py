@@ -1,5 +1,6 @@
 """The loader of tensors with workers: forked and spawned, persistent, killed, interrupted."""
 
+import copy
 import itertools
 import json
 import multiprocessing
@@ -88,6 +89,15 @@ def test_a_pass_that_was_left_does_not_disturb_the_next(large, persistent):
     kept = next(iter(loader))["vector"]
     assert values(batch["vector"] for batch in loader) == [[number] for number in range(24)]
     assert values([kept]) == [[0]]
+    del loader
+
+
+def test_a_copy_of_a_loader_learns_of_epochs_and_positions(dataset, whole):
+    loader = copy.deepcopy(loader_of(dataset, 2, persistent_workers=True))
+    second = [batch.number for batch in dataset.shuffled(batch_size=BATCH, seed=0, epoch=1)]
+    assert numbers(loader) == whole
+    loader.set_epoch(1)
+    assert numbers(loader) == second
     del loader
 
 

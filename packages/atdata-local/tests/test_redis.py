@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -104,6 +105,16 @@ def test_unix_socket(own: Callable[..., Server]) -> None:
         index = Index(f"unix://{folder}/s")
         keep(index.catalog, entry(1))
         assert names(Index(unix_socket_path=f"{folder}/s")) == ["d1"]
+
+
+def test_urls_that_are_shown_have_brackets_and_the_scheme_of_the_connection() -> None:
+    assert Index("redis://[::1]:1/3").url == "redis://[::1]:1/3"
+    for given in ({"ssl": True}, {"connection_class": redis.SSLConnection}):
+        # of a cluster's client only these two are asked, and a cluster with TLS would need certificates
+        node, kwargs = SimpleNamespace(host="::1", port=7000), dict[str, Any](given)
+        answers = {"get_nodes": lambda node=node: [node], "get_connection_kwargs": lambda kwargs=kwargs: kwargs}
+        cluster = SimpleNamespace(**answers)
+        assert catalogs._public_url(cluster) == "rediss://[::1]:7000/0"
 
 
 def test_repositories_share_a_server_without_meeting(redis_url: str, redis_server: Server) -> None:

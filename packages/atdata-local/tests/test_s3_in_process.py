@@ -185,7 +185,7 @@ def test_credentials_of_other_names_are_refused_before_others_are_used_instead()
 
 def test_messages_name_the_server_that_boto3_is_told_of_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert S3DataStore(KEYS, bucket="b").access.place == "AWS"
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://alice:hunter2@127.0.0.1:9000")
     assert S3DataStore(KEYS, bucket="b").access.place == "http://127.0.0.1:9000"
 
 

@@ -72,6 +72,10 @@ def test_urls_and_the_environment_choose_the_file(
     assert Index(url.replace("///", "////")).url == url
     monkeypatch.setenv("ATDATA_INDEX_URL", url)
     assert names(Index()) == ["d1"]
+    for wrong in ("sqlite://alice:hunter2@host/x", f"{url}?password=hunter2"):
+        with pytest.raises(ValueError, match="names no file, or has a host") as caught:
+            Index(wrong)
+        assert "hunter2" not in str(caught.value)
     monkeypatch.setenv("ATDATA_INDEX_URL", "nonsense")
     with pytest.raises(ValueError, match="nonsense"):
         Index()

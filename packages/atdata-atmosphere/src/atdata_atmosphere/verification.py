@@ -270,11 +270,11 @@ def _shard(source: RecordSource, shard: str, name: str, facts: Mapping[str, Any]
             block = next(blocks, b"")
         except (AtdataError, OSError) as error:
             return Finding(name, None, f"it cannot be read: {error}", cid)
+        meter.advance(len(block))
         if not block:
             break
         found += len(block)
         digest.update(block)
-        meter.advance(len(block))
         if size is not None and found > size:
             return Finding(name, False, f"it has more than the {size:,} bytes that the record says", cid)
     if digest.hexdigest() != wanted:

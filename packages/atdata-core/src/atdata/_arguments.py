@@ -17,7 +17,7 @@ def whole(name: str, value: int) -> int:
         raise TypeError(f"{name} is a whole number; found {value!r:.100}") from None
 
 
-def counted(name: str, value: int) -> int:
+def positive(name: str, value: int) -> int:
     """A whole number of at least 1.
 
     Raises:
@@ -38,5 +38,5 @@ def check_limit(name: str, value: float | None) -> None:
     """
     if value is None:
         return
-    if (value if isinstance(value, float) else whole(name, value)) < 1:
+    if not (value if isinstance(value, float) else whole(name, value)) >= 1:  # NaN, too
         raise ValueError(f"{name} is {value}; it must be 1 or more")

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeAlias, Unpack, overload
 
-from ._arguments import counted, whole
+from ._arguments import positive, whole
 from .batch import SampleBatch, type_argument
 from .decode import Piece, View, samples
 from .dtypes import DtypePolicy, check_policy
@@ -283,8 +283,8 @@ class Dataset(Selectable[ST], Exportable[ST]):
         Returns:
             A ``webdataset.DataPipeline`` of samples, or of ``SampleBatch`` with a batch size.
         """
-        shards, number = counted("buffer_shards", buffer_shards), counted("buffer_samples", buffer_samples)
-        first = number if initial is None else counted("initial", initial)
+        shards, number = positive("buffer_shards", buffer_shards), positive("buffer_samples", buffer_samples)
+        first = number if initial is None else positive("initial", initial)
         seed = None if seed is None else whole("seed", seed)
         return self._stream((shards, number, first), seed, whole("epoch", epoch), batch_size, drop_last, sharing)
 
@@ -299,7 +299,7 @@ class Dataset(Selectable[ST], Exportable[ST]):
     ) -> SampleStream[Any]:
         from .feed.stream import Passes, SampleStream  # webdataset imports torch where that is installed
 
-        batch_size = None if batch_size is None else counted("batch_size", batch_size)
+        batch_size = None if batch_size is None else positive("batch_size", batch_size)
         if drop_last and batch_size is None:
             raise ValueError("drop_last needs a batch_size")
         return SampleStream(Passes(Epoch(self._tree, mixing, seed, batch_size, drop_last, **shared(sharing)), epoch))

@@ -16,6 +16,7 @@ class Limits:
         bytes: at most so many bytes, unless a single sample is larger; None for any number.
 
     Raises:
+        TypeError: one of them is no number.
         ValueError: one of them is below 1.
     """
 

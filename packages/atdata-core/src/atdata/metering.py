@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Sequence
+from time import monotonic
 from typing import IO, Any
 
 from .manifest import ShardFacts
-from .progress import ProgressCallback
+from .progress import PERIOD, ProgressCallback
 from .sources import ShardSource, shard_ids
 from .storing import Ready, known
 
@@ -16,7 +17,7 @@ _BLOCK = 1 << 20
 
 
 class Meter:
-    """Counts bytes, in any thread, and tells how many there were.
+    """Counts bytes, in any thread, and tells how many there were: at times, at the end of a stream, and at the total.
 
     Args:
         progress: who is told, or None.
@@ -25,14 +26,18 @@ class Meter:
 
     def __init__(self, progress: ProgressCallback | None, total: int | None) -> None:
         self._progress, self._total, self._done = progress, total, 0
+        self._due = 0.0
         self._lock = threading.Lock()
 
     def advance(self, count: int) -> None:
-        """So many bytes more."""
+        """So many bytes more; none at the end of a stream."""
         with self._lock:
             self._done += count
-            if self._progress is not None:
+            if self._progress is None:
+                return
+            if (now := monotonic()) >= self._due or not count or self._done == self._total:
                 self._progress(self._done, self._total)
+                self._due = now + PERIOD
 
 
 class MeteredStream(io.RawIOBase):

@@ -12,7 +12,7 @@ from .errors import AtdataError
 
 T = TypeVar("T")
 
-_PERIOD = 0.1  # seconds between two calls
+PERIOD = 0.1  # seconds between two calls
 
 
 class ProgressCallback(Protocol):
@@ -68,7 +68,7 @@ def _counted(items: Iterable[T], tell: ProgressCallback, total: int | None, size
         done += size(item)
         if (now := monotonic()) >= due:
             tell(done, total)
-            due = now + _PERIOD
+            due = now + PERIOD
     tell(done, total)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, TypeAlias
 
+from .._arguments import whole
 from ..batch import SampleBatch
 from ..feed.skipping import Skipped
 from ..feed.stream import SampleStream
@@ -28,7 +28,7 @@ class Loader:
     """
 
     def __init__(self, stream: Stream, prefetch: int) -> None:
-        if operator.index(prefetch) < 0:
+        if whole("prefetch", prefetch) < 0:
             raise ValueError(f"prefetch is {prefetch}; it must be 0 or more")
         self._stream = stream
         self._prefetch = prefetch

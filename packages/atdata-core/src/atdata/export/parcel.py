@@ -3,6 +3,7 @@
 torch alone puts every tensor of a batch into shared memory of its own, which takes a descriptor, an exchange between
 the processes, and new pages to be cleared and mapped on both sides. Here all arrays of a batch lie side by side in one
 of a few slots, which the worker uses again once nothing in the training process refers to the batch that was there.
+If that process was forked meanwhile, the fork may refer to it still: then the slot gets other memory.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .numpy import Run
 from .tensors import DTYPES, Tensor, native, stretches, tensor, torch
 
 _ALIGNMENT = 64
+_FREE, _GIVEN_AWAY = 1, 2
 # Arrays of fewer bytes leave a worker through the pipe that all else goes through
 _PIPED = 1 << 16
 
@@ -56,7 +58,8 @@ class Exchange:
 
     Attributes:
         number: tells it apart from all others of the training process.
-        free: uint8 (workers, slots), 1 where a slot is free. Workers clear what they take, the training process sets
+        free: uint8 (workers, slots), above 0 where a slot is free: 1 with its memory, 2 but for its memory, which a
+            process that was forked meanwhile may still use. Workers clear what they take, the training process sets
             what it needs no more.
     """
 
@@ -76,16 +79,29 @@ class Exchange:
         if slot.memory is not None:
             self._memories[slot.worker, slot.number] = slot.memory
         array = self._memories[slot.worker, slot.number].numpy()[:size]
-        weakref.finalize(array, _release, self.free, slot.worker, slot.number, os.getpid()).atexit = False
+        weakref.finalize(array, _release, self.free, slot.worker, slot.number, _forks, os.getpid()).atexit = False
         return torch.from_numpy(array)
 
 
 _exchanges: weakref.WeakValueDictionary[int, Exchange] = weakref.WeakValueDictionary()
 
 
-def _release(free: Tensor, worker: int, number: int, owner: int) -> None:
-    if os.getpid() == owner:  # what a fork copies is not what the worker waits for
-        free.numpy()[worker, number] = 1
+# How often this process was forked: a fork may go on to use what its parent frees
+_forks = 0
+
+
+def _before_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
+
+
+def _release(free: Tensor, worker: int, number: int, forks: int, owner: int) -> None:
+    if os.getpid() == owner:  # what a fork forgets its parent may still use
+        free.numpy()[worker, number] = _FREE if forks == _forks else _GIVEN_AWAY
 
 
 class _Slot(NamedTuple):
@@ -121,18 +137,19 @@ class Slots:
     def take(self, size: int) -> tuple[_Slot, Tensor] | None:
         """A slot of at least so many bytes, and its memory; None if there is none."""
         # a copy: NumPy refuses to look for what changes meanwhile
-        free = [number for number, is_free in enumerate(self._free.tobytes()) if is_free]
-        fits = [number for number in free if len(self._memories[number]) >= size]
+        state = self._free.tobytes()
+        free = [number for number, is_free in enumerate(state) if is_free]
+        fits = [number for number in free if state[number] == _FREE and len(self._memories[number]) >= size]
         if fits:
             return self._taken(fits[0], None)
         if not free and len(self._memories) == len(self._free):
             return None
         memory = _shared_memory(size + size // 8)  # the next batch may be larger
-        if len(self._memories) < len(self._free):
-            self._memories.append(memory)
-            return self._taken(len(self._memories) - 1, memory)
-        self._memories[free[0]] = memory
-        return self._taken(free[0], memory)
+        if free:
+            self._memories[free[0]] = memory
+            return self._taken(free[0], memory)
+        self._memories.append(memory)
+        return self._taken(len(self._memories) - 1, memory)
 
     def _taken(self, number: int, new: Tensor | None) -> tuple[_Slot, Tensor]:
         self._free[number] = 0

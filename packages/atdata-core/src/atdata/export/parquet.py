@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .._arguments import check_limit
+from .._arguments import positive
 from .._extras import import_extra
 from ..atomic import Staging, locked
 from ..batch import SampleBatch
@@ -49,8 +49,9 @@ def to_parquet(
     **options: Any,
 ) -> list[Path]:
     """Write a dataset's samples to Parquet; see ``Dataset.to_parquet``."""
-    check_limit("maxcount", maxcount)
-    check_limit("row_group_size", row_group_size)
+    for name, value in (("maxcount", maxcount), ("row_group_size", row_group_size)):
+        if value is not None:
+            positive(name, value)
     options = _writer_options(options)
     names = _names(path, numbered=maxcount is not None)
     sample_type = dataset.sample_type

@@ -61,6 +61,7 @@ class _InWorkers(IterableDataset):  # type: ignore[misc]
 
     def start_at(self, epoch: int, state: dict[str, Any] | None) -> None:
         """Tell the workers which pass comes next, and from where on."""
+        self._start.share_memory_()  # a copy of a loader has a copy, which is not shared yet
         text = json.dumps([epoch, state]).encode().ljust(_LONGEST_STATE)
         self._start.numpy()[...] = np.frombuffer(text, np.uint8)
 

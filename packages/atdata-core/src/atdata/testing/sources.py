@@ -26,7 +26,7 @@ class DataSourceContract:
         Args:
             shards: contents by file name.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs make_source(self, shards), which gives a source")
 
     def called(self, name: str, content: bytes) -> str:
         """What stands behind the last ``/`` in the identifier of a shard; the name, unless a source has others."""

@@ -71,11 +71,11 @@ class DataStoreContract:
 
     def make_store(self) -> Any:
         """A store; its datasets may be seen by other tests."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs make_store(self), which gives a store")
 
     def objects(self, store: Any, prefix: str) -> list[str]:
         """Names of all objects, of any kind, that are kept below a prefix."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs objects(self, store, prefix), which names what is kept")
 
     @pytest.fixture
     def store(self) -> Any:

@@ -236,8 +236,8 @@ def sqlite_path(rest: str) -> Path:
     path = f"/{unquote(parts.path).lstrip('/')}"
     if parts.netloc or parts.query or parts.fragment or len(path) < 2:
         raise NoIndexURL(
-            f"'sqlite://{rest}' names no file; write three slashes, an absolute path and no more, as in "
-            "sqlite:///path/of/index.sqlite3"
+            f"{public(f'sqlite://{rest}')!r} names no file, or has a host, '?' or '#' (%3F and %23 in a file's name); "
+            "write three slashes and an absolute path, as in sqlite:///path/of/index.sqlite3"
         )
     return Path(path[1:] if path[2:3] == ":" else path)
 

@@ -369,10 +369,19 @@ def _public_url(client: Any) -> str:
     """The URL by which others get there, without user and password; of a cluster, that of a node, which is enough."""
     nodes: Iterable[Any] = getattr(client, "get_nodes", list)()
     if nodes:
-        scheme = "rediss" if client.get_connection_kwargs().get("ssl") else "redis"
-        return f"{scheme}://{min(f'{node.host}:{node.port}' for node in nodes)}/0"
+        given = client.get_connection_kwargs()
+        # which of them is there depends on whether it was made of a URL
+        secure = given.get("ssl") or "SSL" in getattr(given.get("connection_class"), "__name__", "")
+        host, port = min((node.host, node.port) for node in nodes)
+        return f"{'rediss' if secure else 'redis'}://{_bracketed(host)}:{port}/0"
     options = client.connection_pool.connection_kwargs
     if "path" in options:
         return f"unix://{options['path']}{f'?db={db}' if (db := options.get('db')) else ''}"
     scheme = "rediss" if "SSL" in client.connection_pool.connection_class.__name__ else "redis"
-    return f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"
+    host = _bracketed(options.get("host", "localhost"))
+    return f"{scheme}://{host}:{options.get('port', 6379)}/{options.get('db') or 0}"
+
+
+def _bracketed(host: str) -> str:
+    """A host as URLs have it."""
+    return f"[{host}]" if ":" in host else host

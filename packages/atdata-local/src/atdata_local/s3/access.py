@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
 
 from atdata.errors import BackendNotInstalled, ShardNotFound
+from atdata.sources import public
 
 Credentials: TypeAlias = "Mapping[str, str] | str | os.PathLike[str] | None"
 
@@ -97,8 +98,9 @@ class S3Access:
     @property
     def place(self) -> str:
         """Whose buckets these are, for messages."""
-        # those that boto3 asks without being told so
-        return self.endpoint or next(filter(None, map(os.environ.get, _FIELDS["endpoint"][1:])), "AWS")
+        # those that boto3 asks without being told so; there may be a password in the URL
+        told = filter(None, map(os.environ.get, _FIELDS["endpoint"][1:]))
+        return self.endpoint or public(next(told, "AWS"))
 
     def client(self) -> Any:
         """A boto3 client, the same for all threads of this process.

@@ -101,8 +101,8 @@ def _filler(stream: Any) -> Callable[[memoryview], int]:
 class _Empty:
     """What stands for the body of an object without bytes."""
 
-    def readinto(self, _target: memoryview) -> int:
-        return 0
+    def read(self, _size: int) -> bytes:
+        return b""
 
     def close(self) -> None:
         pass
