@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import atdata
 from atdata import BlobSource, Dataset
 from atdata.atmosphere import AtmosphereClient
 from atdata.errors import ShardCorrupted, ShardNotFound, ShardPermissionError, ShardUnreadable, UnsafeURL
-from atdata.sources import cache
+from atdata.sources import cache, open_shards
 from atdata.testing import DataSourceContract
 from atdata_atmosphere.errors import IdentityError
 
@@ -255,8 +256,6 @@ def test_what_breaks_off_begins_again(pds: Any, waits: list[float]) -> None:
 
 
 def test_what_stalls_begins_again(pds: Any, waits: list[float]) -> None:
-    import threading
-
     release = threading.Event()
 
     def stall(handler: Any, data: bytes) -> bool:
@@ -276,6 +275,28 @@ def test_what_never_passes(pds: Any, waits: list[float], cache_dir: Path) -> Non
     with pytest.raises(ShardUnreadable, match="bytes too soon"):
         read(BlobSource([pds.add(DATA)], retries=2))
     assert kept(cache_dir) == []
+
+
+def test_whoever_leaves_ends_the_retries_of_later_shards(pds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atdata.sources.download._FIRST_DELAY", 60.0)
+    waiting = threading.Event()
+
+    def lose(handler: Any, data: bytes) -> bool:
+        waiting.set()
+        return bool(handler.hang_up())
+
+    source = BlobSource([pds.add(b"first"), pds.add(b"second")])
+    read(source)  # now it is in the cache
+    pds.then(lose)
+    streams = open_shards(source, source.list_shards())
+    next(streams)[1].close()
+    assert waiting.wait(20)
+    streams.close()
+    for thread in threading.enumerate():
+        if thread.name == "atdata-ahead":
+            thread.join(20)
+            assert not thread.is_alive()
+    assert pds.count("GET com.atproto.sync.getBlob") == 2
 
 
 def test_an_account_that_moves_is_found_again(pds: Any, make_pds: Callable[[], Any], waits: list[float]) -> None:

@@ -82,7 +82,7 @@ def test_a_fault_is_raised_when_its_shard_has_its_turn():
     assert [next(pairs)[0], next(pairs)[0]] == ["0.tar", "1.tar"]
     with pytest.raises(ShardNotFound, match=r"2\.tar"):
         next(pairs)
-    assert all(source.stopped[name]() for name in NAMES[2 : 2 + AHEAD])
+    assert all(source.stopped[name].is_set() for name in NAMES[2 : 2 + AHEAD])
 
 
 def test_whoever_leaves_stops_what_is_on_its_way():
@@ -91,7 +91,7 @@ def test_whoever_leaves_stops_what_is_on_its_way():
     next(pairs)
     source.wait_for(1 + AHEAD)
     pairs.close()
-    assert all(source.stopped[name]() for name in NAMES[1 : 1 + AHEAD])
+    assert all(source.stopped[name].is_set() for name in NAMES[1 : 1 + AHEAD])
     source.go["2.tar"].set()
     for thread in threading.enumerate():
         if thread.name == "atdata-ahead":

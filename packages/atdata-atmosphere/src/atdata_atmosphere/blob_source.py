@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -173,12 +174,12 @@ class BlobSource(ShardSource):
         """
         return self._open(shard_id, whole=self.verify == "before")
 
-    def open_ahead(self, shard_id: str, stopping: Callable[[], bool]) -> IO[bytes]:
+    def open_ahead(self, shard_id: str, stopping: threading.Event) -> IO[bytes]:
         """Open a shard that is read later: with a cache, all of it is downloaded and checked; see ``open_shard``.
 
         Args:
             shard_id: one of ``list_shards()``.
-            stopping: tells whether it is not wanted any more.
+            stopping: set as soon as it is not wanted any more.
         """
         return self._open(shard_id, whole=self.verify == "before" or self._remote.cache is not None, stopping=stopping)
 
@@ -188,7 +189,7 @@ class BlobSource(ShardSource):
         other._remote = replace(self._remote, cache=None)
         return other
 
-    def _open(self, shard_id: str, *, whole: bool, stopping: Callable[[], bool] = lambda: False) -> IO[bytes]:
+    def _open(self, shard_id: str, *, whole: bool, stopping: threading.Event | None = None) -> IO[bytes]:
         owner = self._owners.get(shard_id)
         if owner is None:
             raise NoSuchShard(f"{shard_id!r:.200} is not a shard of {self!r}")

@@ -6,13 +6,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from typing import IO, Final, Protocol, TypeAlias
+from typing import IO, Final, Protocol
 
 # Shards that are opened beside the one that is read
 AHEAD: Final = 3
-
-# Tells whether what is opened is not wanted any more
-Stopping: TypeAlias = Callable[[], bool]
 
 
 class AheadSource(Protocol):
@@ -22,8 +19,13 @@ class AheadSource(Protocol):
         """Open a shard that is read now."""
         ...
 
-    def open_ahead(self, shard_id: str, stopping: Stopping) -> IO[bytes]:
-        """Open a shard that is read later; may take as long as it takes to have all of it."""
+    def open_ahead(self, shard_id: str, stopping: threading.Event) -> IO[bytes]:
+        """Open a shard that is read later; may take as long as it takes to have all of it.
+
+        Args:
+            shard_id: its identifier.
+            stopping: set as soon as it is not wanted any more.
+        """
         ...
 
 
@@ -35,10 +37,10 @@ def opened(source: AheadSource, ids: Iterable[str]) -> Iterator[tuple[str, IO[by
     """
     openings: deque[_Opening] = deque()
 
-    def open_first(shard_id: str, _stopping: Stopping) -> IO[bytes]:
+    def open_first(shard_id: str, _stopping: threading.Event) -> IO[bytes]:
         return source.open_shard(shard_id)
 
-    open_stream: Callable[[str, Stopping], IO[bytes]] = open_first
+    open_stream: Callable[[str, threading.Event], IO[bytes]] = open_first
     try:
         for shard_id in ids:
             openings.append(_Opening(shard_id, open_stream))
@@ -55,15 +57,15 @@ def opened(source: AheadSource, ids: Iterable[str]) -> Iterator[tuple[str, IO[by
 class _Opening:
     """A shard that a thread opens."""
 
-    def __init__(self, shard_id: str, open_stream: Callable[[str, Stopping], IO[bytes]]) -> None:
+    def __init__(self, shard_id: str, open_stream: Callable[[str, threading.Event], IO[bytes]]) -> None:
         self._shard_id = shard_id
         self._stopping = threading.Event()
         self._stream: Future[IO[bytes]] = Future()
         threading.Thread(target=self._run, args=(open_stream,), name="atdata-ahead", daemon=True).start()
 
-    def _run(self, open_stream: Callable[[str, Stopping], IO[bytes]]) -> None:
+    def _run(self, open_stream: Callable[[str, threading.Event], IO[bytes]]) -> None:
         try:
-            self._stream.set_result(open_stream(self._shard_id, self._stopping.is_set))
+            self._stream.set_result(open_stream(self._shard_id, self._stopping))
         except BaseException as error:
             self._stream.set_exception(error)
 

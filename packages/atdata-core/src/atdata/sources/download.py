@@ -110,13 +110,21 @@ class Download:
         connect: opens it at a position.
         retries: how often in a row to connect again after a fault that can pass.
         expected: what the shard must be, if that is known.
+        stopping: ends it once it is set, as ``stop`` does.
 
     Attributes:
         position: bytes that were read.
         version: what is known of its content, once it is open.
     """
 
-    def __init__(self, name: str, connect: Connect, retries: int, expected: Digest | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        connect: Connect,
+        retries: int,
+        expected: Digest | None,
+        stopping: threading.Event | None = None,
+    ) -> None:
         self.name = name
         self.position = 0
         self.version = Version()
@@ -127,7 +135,7 @@ class Download:
         self._failures = 0
         self._body: Body | None = None
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self._stopping = stopping if stopping is not None else threading.Event()
 
     def open(self) -> None:
         """Connect, so that it is known whether the shard is there.
@@ -207,6 +215,8 @@ class Download:
                 raise again.error
             self.close()
             _pause(self._stopping, delay(self._failures, again.after))
+            if self._stopping.is_set():
+                raise again.error
             again = self._attempt()
 
     def _attempt(self) -> Passing | None:

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -148,13 +149,13 @@ class Remote:
             return open_stream()
         return self.download(shard, lambda _position, _version: _Stream(open_stream()), ahead=False)
 
-    def fetch(self, shard: str, connect: Connect, stopping: Callable[[], bool] = lambda: False) -> IO[bytes]:
+    def fetch(self, shard: str, connect: Connect, stopping: threading.Event | None = None) -> IO[bytes]:
         """Open a shard as a file that has all of it: in the cache, or a temporary one where it has no room there.
 
         Args:
             shard: its identifier, for which there is a digest.
             connect: opens it at a position.
-            stopping: tells whether it is not wanted any more.
+            stopping: set as soon as it is not wanted any more.
 
         Raises:
             ShardCorrupted: it is not what its digest says.
@@ -163,15 +164,13 @@ class Remote:
         digest, cache = self.digests[shard], self.cache
         if cache is not None and (kept := cache.find(shard, Version(), digest)):
             return kept
-        download = Download(public(shard), connect, self.access.retries, digest)
+        download = Download(public(shard), connect, self.access.retries, digest, stopping)
         download.open()
         with closing(download):
             sink = (None if cache is None else cache.sink(shard, download.version, digest)) or _Temporary()
             try:
                 block = memoryview(bytearray(_BLOCK))
                 while count := download.read_into(block):
-                    if stopping():
-                        raise ShardUnreadable(f"{download.name} was not read to its end")
                     sink.write(block[:count])
                 return sink.whole()
             finally:
