@@ -2,8 +2,10 @@
 
 import contextlib
 import gc
+import io
 import os
 import pickle
+import tarfile
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
@@ -16,8 +18,9 @@ import atdata
 
 torch = pytest.importorskip("torch", reason="torch is not installed; nox -s torch installs it")
 
+from atdata.errors import SampleDecodeError  # noqa: E402
 from atdata.export import parcel  # noqa: E402
-from atdata.export.numpy import columns_and_runs  # noqa: E402
+from atdata.export.numpy import Texts, columns_and_runs  # noqa: E402
 from atdata.export.parcel import Exchange, Parcel, Slots  # noqa: E402
 from atdata.export.tensors import tensors  # noqa: E402
 
@@ -169,6 +172,43 @@ def test_any_arrays_arrive(arrays, way):
     assert {name: (tensor.shape, tensor.tolist()) for name, tensor in arrived.items()} == {
         name: (array.shape, array.tolist()) for name, array in columns.items()
     }
+
+
+@atdata.packable
+class Page:
+    text: str
+    number: int
+
+
+def pages(folder, *texts):
+    """A batch whose texts are these bytes."""
+    path = folder / "pages.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for number, text in enumerate(texts):
+            payload = b"\x82\xa4text\xdb" + len(text).to_bytes(4, "big") + text + b"\xa6number" + bytes([number])
+            info = tarfile.TarInfo(f"{number}.msgpack")
+            info.size = len(payload)
+            tar.addfile(info, io.BytesIO(payload))
+    return next(iter(atdata.Dataset[Page](path).ordered(len(texts))))
+
+
+TEXTS = ["a" * 1000, "", "b" * 3, "日本\0é\U0001f600" * 90, "c" * 70_000]
+
+
+@pytest.mark.parametrize("texts", [TEXTS, TEXTS[:2], TEXTS[1:3], TEXTS[3:4]])
+def test_texts_arrive(tmp_path, send, texts):
+    columns = columns_and_runs(pages(tmp_path, *(text.encode() for text in texts)), texts=True)
+    assert isinstance(columns["text"], Texts) == (max(map(len, texts)) > 3)
+    arrived = send(columns)
+    assert [*arrived] == ["text", "number"]
+    assert arrived["text"] == texts
+
+
+@pytest.mark.parametrize("broken", [["é".encode()[:1] * 500, b""], [b"a" * 500 + "é".encode()[:1], "é".encode()[1:]]])
+def test_texts_that_are_none_are_told_before_they_are_sent(tmp_path, broken):
+    with pytest.raises(SampleDecodeError) as caught:
+        columns_and_runs(pages(tmp_path, b"x" * 999, *broken), texts=True)
+    assert caught.value.key == "1"
 
 
 # ------------------------------------------------------------------------------------------ slots

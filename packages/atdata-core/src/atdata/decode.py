@@ -25,6 +25,8 @@ from .shard.payload import unpack_map
 
 # Samples are made for about this many bytes at a time
 _STEP_ROWS, _STEP_BYTES = 512, 1 << 20
+# Texts of more bytes on average leave a process faster as they are stored
+_LONG_TEXT = 200
 
 
 class Piece(NamedTuple):
@@ -250,6 +252,29 @@ def run(field: Field, pieces: Sequence[Piece]) -> tuple[npt.NDArray[Any], list[i
         spans += column.spans(low, high)
         lengths += column.lengths(low, high)
     return np.frombuffer(bytearray().join(spans), dtypes.pop()), lengths
+
+
+def text_run(field: Field, pieces: Sequence[Piece]) -> tuple[npt.NDArray[np.uint8], list[int]] | None:
+    """A text field of all samples in UTF-8, one text behind the other, and how many bytes each has.
+
+    None where not all are texts that can be read, or where they are so short that they are better off one by one.
+    """
+    spans: list[memoryview] = []
+    for chunk, low, high in pieces:
+        if chunk.kind(field.key) != "str" or field.codec.stored != "str":
+            return None
+        spans += chunk.spans(field.key, low, high)
+    lengths = [*map(len, spans)]
+    if sum(lengths) < _LONG_TEXT * len(lengths):
+        return None
+    joined = b"".join(spans)
+    if not joined.isascii():
+        try:
+            for span in spans:
+                str(span, "utf-8")
+        except UnicodeDecodeError:
+            return None
+    return np.frombuffer(joined, np.uint8), lengths
 
 
 def samples(view: View, pieces: Iterable[Piece]) -> Iterator[Any]:

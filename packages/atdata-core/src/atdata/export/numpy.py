@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..batch import SampleBatch
-from ..decode import run
+from ..decode import run, text_run
 from ..errors import RaggedBatch, SampleTypeError
 from ..fields import Field
 from ..sample import DictSample, PackableSample, plan_of
@@ -36,6 +36,23 @@ class Run(NamedTuple):
         """The arrays, which share the memory of all."""
         ends = [*accumulate(self.lengths)]
         return [self.values[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+class Texts(NamedTuple):
+    """Texts, one behind the other.
+
+    Attributes:
+        values: their bytes in UTF-8.
+        lengths: how many bytes each has.
+    """
+
+    values: npt.NDArray[np.uint8]
+    lengths: list[int]
+
+    def strings(self) -> list[str]:
+        """The texts."""
+        data, ends = self.values.data, [*accumulate(self.lengths)]
+        return [str(data[start:end], "utf-8") for start, end in zip([0, *ends], ends, strict=False)]
 
 
 class ArrayLoader(Loader):
@@ -81,8 +98,10 @@ def columns(batch: SampleBatch[Any], pad: Mapping[str, Any] | None = None) -> di
     return {name: part.arrays() if isinstance(part, Run) else part for name, part in parts.items()}
 
 
-def columns_and_runs(batch: SampleBatch[Any], pad: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What ``columns`` gives, with runs in place of some lists of arrays."""
+def columns_and_runs(
+    batch: SampleBatch[Any], pad: Mapping[str, Any] | None = None, *, texts: bool = False
+) -> dict[str, Any]:
+    """What ``columns`` gives, with runs in place of some lists of arrays, and if asked for, of some lists of texts."""
     typed = issubclass(batch.sample_type, PackableSample)
     if not typed and not issubclass(batch.sample_type, DictSample):
         raise SampleTypeError(
@@ -98,7 +117,7 @@ def columns_and_runs(batch: SampleBatch[Any], pad: Mapping[str, Any] | None = No
         field = declared.get(name)
         dtype = _dtype(batch, name, field)
         if name not in pad:
-            made[name] = _column(batch, name, field, dtype)
+            made[name] = (_texts(batch, name) if texts else None) or _column(batch, name, field, dtype)
         elif dtype is None:
             if f"{name}_lengths" in names:
                 raise ValueError(f"{name} cannot be padded: its lengths would be in {name}_lengths, which is a field")
@@ -130,6 +149,12 @@ def _column(batch: SampleBatch[Any], name: str, field: Field | None, dtype: str 
         return batch[name]
     except RaggedBatch:
         return batch.list(name)
+
+
+def _texts(batch: SampleBatch[Any], name: str) -> Texts | None:
+    stored = batch._stored_field(name)
+    found = text_run(stored[1], batch._pieces) if stored is not None else None
+    return None if found is None else Texts(*found)
 
 
 def _differ(field: Field) -> bool:

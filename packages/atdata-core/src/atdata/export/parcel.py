@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .numpy import Run
+from .numpy import Run, Texts
 from .tensors import DTYPES, Tensor, native, stretches, tensor, torch
 
 _ALIGNMENT = 64
@@ -28,25 +28,32 @@ _PIPED = 1 << 16
 
 
 class _Block(NamedTuple):
-    """Where an array lies in a parcel."""
+    """Where an array lies in a parcel.
+
+    Attributes:
+        start: of its bytes.
+        dtype: its dtype, as NumPy writes it.
+        shape: its shape.
+        lengths: of what lies in it one behind the other; None for a single array.
+        texts: whether that are texts.
+    """
 
     start: int
-    dtype: np.dtype[Any]
+    dtype: str
     shape: tuple[int, ...]
+    lengths: list[int] | None = None
+    texts: bool = False
 
-    def open(self, memory: Tensor) -> Tensor:
-        size = prod(self.shape) * self.dtype.itemsize
-        return memory[self.start : self.start + size].view(DTYPES[self.dtype]).view(self.shape)
+    def whole(self, memory: Tensor) -> Tensor:
+        dtype = np.dtype(self.dtype)
+        end = self.start + prod(self.shape) * dtype.itemsize
+        return memory[self.start : end].view(DTYPES[dtype]).view(self.shape)
 
-
-class _Blocks(NamedTuple):
-    """Where arrays of one dimension lie in a parcel, one behind the other."""
-
-    all: _Block
-    lengths: list[int]
-
-    def open(self, memory: Tensor) -> list[Tensor]:
-        return stretches(self.all.open(memory), self.lengths)
+    def open(self, memory: Tensor) -> Any:
+        whole = self.whole(memory)
+        if self.lengths is None:
+            return whole
+        return Texts(whole.numpy(), self.lengths).strings() if self.texts else stretches(whole, self.lengths)
 
 
 class Exchange:
@@ -174,34 +181,31 @@ class Parcel:
         arrays: list[tuple[_Block, npt.NDArray[Any]]] = []
         size = 0
         for name, value in columns.items():
-            array = value.values if isinstance(value, Run) else value
+            runs = isinstance(value, Run | Texts)
+            array = value.values if runs else value
             if isinstance(array, np.ndarray) and (dtype := native(array.dtype)) in DTYPES:
-                block = _Block(size, dtype, array.shape)
+                lengths = value.lengths if runs else None
+                block = _Block(size, dtype.str, array.shape, lengths, isinstance(value, Texts))
                 arrays.append((block, array))
-                self._parts[name] = _Blocks(block, value.lengths) if isinstance(value, Run) else block
+                self._parts[name] = block
                 size += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
         self._slot: _Slot | None = None
         self._size = size
-        self._piped = size <= _PIPED
-        if self._piped:
+        if size <= _PIPED:
             self._memory = torch.empty(size, dtype=torch.uint8)
         elif slots is not None and (taken := slots.take(size)) is not None:
             self._slot, self._memory = taken
         else:
             self._memory = _shared_memory(size)
         for block, array in arrays:
-            block.open(self._memory).numpy()[...] = array
+            block.whole(self._memory).numpy()[...] = array
 
-    def __getstate__(self) -> dict[str, Any]:
-        memory = self._memory.numpy().tobytes() if self._piped else None if self._slot else self._memory
-        return {**vars(self), "_memory": memory}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        if self._piped:
-            self._memory = torch.from_numpy(np.frombuffer(bytearray(state["_memory"]), np.uint8))
-        elif self._slot is not None:
-            self._memory = _exchanges[self._slot.exchange].arrived(self._slot, self._size)
+    def __reduce__(self) -> tuple[Any, ...]:
+        # of what torch pickles, tuples of plain values cost a fraction of anything else
+        parts = [(name, isinstance(part, _Block), part) for name, part in self._parts.items()]
+        plain = [(name, block, tuple(part) if block else part) for name, block, part in parts]
+        memory = self._memory.numpy().tobytes() if self._size <= _PIPED else None if self._slot else self._memory
+        return _arrived, (plain, self._size, self._slot and tuple(self._slot), memory)
 
     def pin_memory(self, _device: Any = None) -> Parcel:
         """The parcel in page-locked memory; what torch calls."""
@@ -211,6 +215,21 @@ class Parcel:
     def open(self) -> dict[str, Any]:
         """The batch, its tensors in the parcel's memory."""
         return {
-            name: part.open(self._memory) if isinstance(part, _Block | _Blocks) else tensor(part)
+            name: part.open(self._memory) if isinstance(part, _Block) else tensor(part)
             for name, part in self._parts.items()
         }
+
+
+def _arrived(parts: list[Any], size: int, slot: tuple[Any, ...] | None, memory: Any) -> Parcel:
+    """A parcel in another process than the one that made it."""
+    parcel = Parcel({})
+    parcel._parts = {name: _Block(*part) if block else part for name, block, part in parts}
+    parcel._size = size
+    if slot is not None:
+        parcel._slot = _Slot(*slot)
+        parcel._memory = _exchanges[parcel._slot.exchange].arrived(parcel._slot, size)
+    elif isinstance(memory, bytes):
+        parcel._memory = torch.from_numpy(np.frombuffer(bytearray(memory), np.uint8))
+    else:
+        parcel._memory = memory
+    return parcel

@@ -86,7 +86,9 @@ class _InWorkers(IterableDataset):  # type: ignore[misc]
         yield _Sent(None, self._stream.skipped[told:])
 
     def _collated(self, batch: SampleBatch[Any]) -> Any:
-        return self._collate(batch) if self._collate else Parcel(columns_and_runs(batch, self._pad), self._slots)
+        if self._collate:
+            return self._collate(batch)
+        return Parcel(columns_and_runs(batch, self._pad, texts=True), self._slots)
 
 
 class TensorLoader(Loader, DataLoader):  # type: ignore[misc]
