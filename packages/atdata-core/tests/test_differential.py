@@ -918,7 +918,6 @@ SWITCHES = {
     (blocks, "_LARGEST"): (8192 << 10, 1024, 4096, 20_000),
     (blocks, "_GROUP"): (1 << 20, 1, 300),
     (gather, "_LARGE"): (32 << 10, 1, 300, 2000),
-    (gather, "_TOGETHER"): (8, 1, 2),
     (mapped, "_WINDOW"): (16 << 20, 512, 1024, 5000),
     (scan, "_HOP"): (16_384, 1, 600),
     (columns, "_LONG_ROW"): (16_384, 1, 64),

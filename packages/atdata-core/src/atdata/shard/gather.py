@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -19,16 +18,12 @@ from .array import ArrayLayout, read_layout
 from .blocks import Chunk, Where
 from .columns import Columns, Dense, Spans
 from .mapped import MappedShard
-from .scan import Bytes, Positions, gather, plain_headers, stated_sizes
+from .scan import Bytes, gather, plain_headers, stated_sizes
 from .tar import BLOCK
 
 Place: TypeAlias = "tuple[MappedShard, int]"
 
 _IN_PARTS = hasattr(os, "preadv")  # not on Windows
-# Neighbours are read together if they have no more between them than their own headers and padding
-_BETWEEN = 4 * BLOCK
-# and if this many come together on average
-_TOGETHER = 8
 # From this size on, reading a sample in parts costs less than copying it once more
 _LARGE = 32 << 10
 
@@ -38,25 +33,19 @@ class Scattered(Chunk):
 
     Args:
         places: shard and row of each.
-        data: the bytes of all, each with the tar header that precedes it.
-        starts: int64 (n,), where each begins behind its header.
-        inside: int64 (n,), how many bytes of each there are.
+        parts: the bytes of each, from the tar header that precedes it.
         cut: as for ``Columns``.
 
     Raises:
         ShardCorrupted: there is no sample where a sidecar says.
     """
 
-    def __init__(
-        self,
-        places: Sequence[Place],
-        data: Bytes,
-        starts: Positions,
-        inside: Positions,
-        cut: tuple[str, int] | None = None,
-    ) -> None:
-        super().__init__(data, starts, inside, cut)
+    def __init__(self, places: Sequence[Place], parts: list[Any], cut: tuple[str, int] | None = None) -> None:
+        data = np.frombuffer(b"".join(parts), np.uint8)
+        inside = np.array([*map(len, parts)], np.int64) - BLOCK
         sizes = inside + cut[1] if cut else inside
+        starts = np.cumsum(inside + BLOCK) - inside
+        super().__init__(data, starts, inside, cut)
         self._places = places
         headers = gather(data, starts - BLOCK, BLOCK)
         good = plain_headers(headers) & (stated_sizes(headers) == sizes)
@@ -151,7 +140,7 @@ class Skeletons(Scattered):
                 files.read(shard, inside[: BLOCK + begin], start - BLOCK)
                 files.read(shard, inside[BLOCK + begin :], start + begin + width)
                 parts.append(part)
-        super().__init__(places, *_side_by_side(parts), (name, width))
+        super().__init__(places, parts, (name, width))
         self._begin = begin
 
     @classmethod
@@ -231,42 +220,5 @@ def gather_places(places: Sequence[Place]) -> Scattered:
     parts = Skeletons.of(places)
     if parts is not None:
         return parts
-    neighbours = _read_together(places) if _IN_PARTS else None
-    if neighbours is not None:
-        return neighbours
     spans = [s.view[s.starts[row] - BLOCK : s.starts[row] + s.sizes[row]] for s, row in places]
-    return Scattered(places, *_side_by_side(spans))
-
-
-def _side_by_side(parts: Sequence[Any]) -> tuple[Bytes, Positions, Positions]:
-    """Samples with their headers, one behind the other: their bytes, where each begins, and its size."""
-    sizes = np.array([*map(len, parts)], np.int64) - BLOCK
-    return np.frombuffer(b"".join(parts), np.uint8), np.cumsum(sizes + BLOCK) - sizes, sizes
-
-
-def _read_together(places: Sequence[Place]) -> Scattered | None:
-    """Samples of which many are neighbours, with what lies between them; None if few are."""
-    rows = np.array([row for _, row in places], np.int64)
-    bounds = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
-    if len(rows) < _TOGETHER * (len(bounds) - 1):
-        return None
-    stretches: list[tuple[MappedShard, int, slice]] = []
-    starts, sizes, total = [], [], 0
-    for low, high in pairwise(bounds):
-        shard, first = places[low]
-        inside = np.frombuffer(shard.sizes, np.int64)[first : first + high - low]
-        begins = np.frombuffer(shard.starts, np.int64)[first : first + high - low]
-        between = begins[1:] - begins[:-1] - inside[:-1]
-        if any(of is not shard for of, _ in places[low:high]) or ((between < BLOCK) | (between > _BETWEEN)).any():
-            return None
-        begin = int(begins[0]) - BLOCK
-        width = int(begins[-1] + inside[-1]) - begin
-        stretches.append((shard, begin, slice(total, total + width)))
-        starts.append(begins - begin + total)
-        sizes.append(inside)
-        total += width
-    data = np.empty(total, np.uint8)
-    with _Files() as files:
-        for shard, begin, where in stretches:
-            files.read(shard, data[where].data, begin)
-    return Scattered(places, data, np.concatenate(starts), np.concatenate(sizes))
+    return Scattered(places, spans)
