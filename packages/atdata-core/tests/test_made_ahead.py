@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import weakref
 
 import pytest
 from hypothesis import given
@@ -103,6 +104,35 @@ def test_nothing_comes_out_after_closing_not_even_what_was_being_made():
     closing.join(WAIT)
     with pytest.raises(StopIteration):
         next(ahead)
+
+
+def test_what_is_made_after_forgetting_is_not_kept():
+    class Item:
+        pass
+
+    begun, released, made = threading.Event(), threading.Event(), []
+
+    def slow(fails):
+        begun.set()
+        released.wait(WAIT)
+        item = Item()
+        made.append(weakref.ref(item))
+        if fails:
+            raise ZeroDivisionError(item)
+        yield item
+
+    for fails in (False, True):
+        begun.clear()
+        released.clear()
+        ahead = Ahead(slow(fails), 2)
+        assert begun.wait(WAIT)
+        del ahead
+        gc.collect()
+        released.set()
+        for thread in threads():
+            thread.join(WAIT)
+        gc.collect()
+        assert made.pop()() is None
 
 
 def test_forgetting_ends_the_thread():

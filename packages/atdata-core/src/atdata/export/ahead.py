@@ -53,6 +53,8 @@ class _Line(Generic[T]):
     def end(self, fault: BaseException | None) -> None:
         """There will be no more items."""
         self._items.put(_End(fault))
+        if self.closed:
+            self.close()  # what was put since nobody will ever take
 
     def take(self) -> T:
         """Wait for an item and take it.
@@ -147,7 +149,7 @@ class Ahead(Iterator[T]):
 
     def close(self) -> None:
         """End the thread, and wait for that."""
-        # after a fork there is no thread, and its lock may be held for ever
+        # after a fork there is no thread to wait for
         if not self._line.closed and self._owner == self._process():
             self._line.close()
             if threading.current_thread() is not self._thread:  # where a garbage collection may have come, too

@@ -97,13 +97,14 @@ _exchanges: weakref.WeakValueDictionary[int, Exchange] = weakref.WeakValueDictio
 _forks = 0
 
 
-def _before_fork() -> None:
+def _count_fork() -> None:
     global _forks
     _forks += 1
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork)
+    # twice: a batch may arrive before the process is forked, but after the first of these
+    os.register_at_fork(before=_count_fork, after_in_parent=_count_fork)
 
 
 def _release(free: Tensor, worker: int, number: int, forks: int, owner: int) -> None:

@@ -110,7 +110,7 @@ class Download:
         connect: opens it at a position.
         retries: how often in a row to connect again after a fault that can pass.
         expected: what the shard must be, if that is known.
-        stopping: ends it once it is set, as ``stop`` does.
+        stopping: ends it once it is set, as ``stop`` does, but for a wait for bytes, which runs into its timeout.
 
     Attributes:
         position: bytes that were read.
