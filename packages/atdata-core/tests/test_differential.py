@@ -922,9 +922,9 @@ SWITCHES = {
     (scan, "_HOP"): (16_384, 1, 600),
     (columns, "_LONG_ROW"): (16_384, 1, 64),
     (columns, "_SHORT_TEXT"): (48, 4, 300),
-    (reading, "_GATHER_ROWS"): (1024, 1, 5),
+    (reading, "_GATHER_ROWS"): (512, 1, 5),
     (reading, "_GATHER_BYTES"): (2 << 20, 1, 3000),
-    (atdata.decode, "_STEP_ROWS"): (512, 1, 3),
+    (atdata.decode, "_STEP_ROWS"): (256, 1, 3),
 }
 
 

@@ -23,8 +23,9 @@ from .sample import PackableSample, plan_of
 from .shard.blocks import Chunk
 from .shard.payload import unpack_map
 
-# Samples are made for about this many bytes at a time
-_STEP_ROWS, _STEP_BYTES = 512, 1 << 20
+# Samples are made for about this many bytes at a time, and so few that their two objects each stay below the 700 at
+# which CPython looks for garbage
+_STEP_ROWS, _STEP_BYTES = 256, 1 << 20
 # Texts of more bytes on average leave a process faster as they are stored
 _LONG_TEXT = 200
 

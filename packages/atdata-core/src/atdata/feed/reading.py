@@ -19,8 +19,9 @@ from ..sources.url import path_of
 from .order import Shuffle
 from .skipping import Faults
 
-# What is brought together at a time at most, except that it is a whole number of batches
-_GATHER_ROWS, _GATHER_BYTES = 1024, 2 << 20
+# What is brought together at a time at most, except that it is a whole number of batches. Of small samples fewer than
+# the 700 objects at which CPython looks for garbage: now and again it then walks over all that torch has made, too
+_GATHER_ROWS, _GATHER_BYTES = 512, 2 << 20
 
 Item: TypeAlias = "Place | Record"
 """A sample: where it is, on this machine; else what it is."""
