@@ -34,6 +34,8 @@ def installed(names: list[str]) -> dict[str, Format]:
 
 def measure(workload: Workload, formats: dict[str, Format], folder: Path, rounds: int, results: Results) -> None:
     """All about one workload."""
+    # first: whoever waits for the disk, as ours do, would wait for gigabytes of the others, too
+    measures.writing(workload, folder / "writing", rounds, results)
     written = {}
     for name, format in formats.items():
         try:
@@ -48,7 +50,6 @@ def measure(workload: Workload, formats: dict[str, Format], folder: Path, rounds
     measures.reading(workload, written, folder, MODES, rounds, results)
     measures.first_batch(workload, folder, results)
     measures.views(workload, folder, rounds, results)
-    measures.writing(workload, folder / "writing", rounds, results)
     processes.two_readers(workload, folder, rounds, results)
     if workload.name == "W2":
         processes.memory(workload, folder, rounds, results)
