@@ -62,6 +62,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.fault(self, size):
             return
         data = self.rfile.read(size)
+        if len(data) < size:  # the client has left
+            self.close_connection = True
+            return
         self.server.blobs[cid_of(data)] = data
         ref = {"$link": cid_of(data)}
         self.answer({"blob": {"$type": "blob", "ref": ref, "mimeType": self.headers["content-type"], "size": size}})
