@@ -453,11 +453,14 @@ ENDLESS = {
 }
 
 DECODE_FROM_STDIN = """
-import resource, sys
+import sys
 from atdata.errors import SampleDecodeError
 from atdata.shard.array import bytes_to_array
 
-resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+if sys.platform == "linux":  # others have no such limit, or refuse to set it
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 try:
     bytes_to_array(sys.stdin.buffer.read())
 except SampleDecodeError:
@@ -473,7 +476,6 @@ def decoded_elsewhere(data: bytes) -> str:
     return done.stdout.decode().strip()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on memory")
 @pytest.mark.parametrize("data", ENDLESS.values(), ids=ENDLESS)
 def test_endless_arrays_of_no_bytes_take_neither_time_nor_memory(data: bytes) -> None:
     assert decoded_elsewhere(data) == "refused"
@@ -496,7 +498,6 @@ DEEP = {
 }
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on memory")
 def test_deeply_nested_headers_are_refused_without_a_crash() -> None:
     script = DECODE_FROM_STDIN.replace("sys.stdin.buffer.read()", "bytes.fromhex(line)").replace("\n", "\n    ")
     script = f"import sys\nfor line in sys.stdin:\n    {script}"
