@@ -30,8 +30,8 @@ class _End(NamedTuple):
 class _Line(Generic[T]):
     """Items on their way from one thread to another, in order and not too many.
 
-    The queues wait without Python code, which a condition does not: batches that are made in a tenth of a millisecond
-    would take a third longer. A garbage collection that comes meanwhile may close the line, too.
+    The queues wait without Python code, which a condition does not, and small batches feel that. A garbage collection
+    that comes meanwhile may close the line, too.
 
     Attributes:
         closed: whether nobody takes them any more.

@@ -93,7 +93,7 @@ class Exchange:
 _exchanges: weakref.WeakValueDictionary[int, Exchange] = weakref.WeakValueDictionary()
 
 
-# How often this process was forked: a fork may go on to use what its parent frees
+# Grows with each fork of this process: a fork may go on to use what its parent frees
 _forks = 0
 
 
@@ -203,8 +203,10 @@ class Parcel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # of what torch pickles, tuples of plain values cost a fraction of anything else
-        parts = [(name, isinstance(part, _Block), part) for name, part in self._parts.items()]
-        plain = [(name, block, tuple(part) if block else part) for name, block, part in parts]
+        plain = [
+            (name, block := isinstance(part, _Block), tuple(part) if block else part)
+            for name, part in self._parts.items()
+        ]
         memory = self._memory.numpy().tobytes() if self._size <= _PIPED else None if self._slot else self._memory
         return _arrived, (plain, self._size, self._slot and tuple(self._slot), memory)
 
